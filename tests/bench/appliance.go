@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+// buildAppliance returns the binary to measure, built unless -appliance names
+// one, and what removes it again.
+func buildAppliance(cfg config) (bin string, remove func(), err error) {
+	remove = func() {}
+	if cfg.appliance != "" || !slices.Contains(cfg.servers, "fsva") {
+		return cfg.appliance, remove, nil
+	}
+	dir, err := os.MkdirTemp("", "fsva-bench-build")
+	if err != nil {
+		return "", remove, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	bin = filepath.Join(dir, "appliance")
+	out, err := exec.Command("go", "build", "-o", bin, "github.com/fsva/fsva/cmd/appliance").CombinedOutput()
+	if err != nil {
+		remove()
+		return "", func() {}, fmt.Errorf("build the appliance: %w\n%s", err, out)
+	}
+	return bin, remove, nil
+}
+
+func applianceCommand(cfg config, dir, scratch string, port int) (*exec.Cmd, error) {
+	return exec.Command(cfg.appliance, "serve",
+		"--export", "data=host:"+dir+",squash=none",
+		"--nfs", fmt.Sprintf("127.0.0.1:%d", port),
+		"--state", filepath.Join(scratch, "state")), nil
+}

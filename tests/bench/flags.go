@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// config is what the flags say.
+type config struct {
+	servers   []string
+	appliance string
+	dir       string
+	tmpfs     bool
+
+	raw      bool
+	match    *regexp.Regexp
+	loads    []load
+	rounds   int
+	duration time.Duration
+
+	scale   bool
+	clients int
+	opens   int
+
+	output string
+}
+
+// A load is how hard the clients push: calls outstanding over connections.
+type load struct {
+	Depth int `json:"depth"`
+	Conns int `json:"conns"`
+}
+
+func (l load) String() string { return fmt.Sprintf("%dx%d", l.Depth, l.Conns) }
+
+func parseFlags(args []string) (config, error) {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.Usage = func() {
+		fmt.Fprint(fs.Output(), "usage: go run ./tests/bench [flags]\n\nMeasures this server beside nfs-ganesha over the same directory.\n\n")
+		fs.PrintDefaults()
+	}
+	var (
+		cfg     config
+		servers = fs.String("servers", "fsva,ganesha", "servers to measure, in this order in every round")
+		loads   = fs.String("load", "1x1,16x4", "loads, as calls outstanding x connections; 16x1 shows one connection's worth")
+		match   = fs.String("run", "", "only workloads that match this regular expression")
+	)
+	fs.StringVar(&cfg.appliance, "appliance", "", "the appliance's binary (default: built from ./cmd/appliance)")
+	fs.StringVar(&cfg.dir, "dir", os.TempDir(), "where to make the exported directory")
+	fs.BoolVar(&cfg.tmpfs, "tmpfs", false, "mount a tmpfs there first, to measure the servers without a disk (root)")
+	fs.BoolVar(&cfg.raw, "raw", true, "measure raw NFSv4.2 operations")
+	fs.IntVar(&cfg.rounds, "rounds", 3, "rounds of each workload on each server")
+	fs.DurationVar(&cfg.duration, "time", 400*time.Millisecond, "length of a round")
+	fs.BoolVar(&cfg.scale, "scale", true, "measure the memory of idle clients and open files")
+	fs.IntVar(&cfg.clients, "clients", 10_000, "idle clients for -scale")
+	fs.IntVar(&cfg.opens, "opens", 100_000, "open files for -scale")
+	fs.StringVar(&cfg.output, "o", "", "also write everything, with each round, to this file as JSON")
+	if err := fs.Parse(args); err != nil {
+		return cfg, cmp.Or(flagError(err), err)
+	}
+	if fs.NArg() > 0 {
+		return cfg, fmt.Errorf("unexpected argument %q; see -h", fs.Arg(0))
+	}
+	if cfg.rounds < 1 || cfg.duration <= 0 || cfg.clients < 1 || cfg.opens < 1 {
+		return cfg, errors.New("-rounds, -time, -clients and -opens must be more than 0")
+	}
+	cfg.servers = strings.Split(*servers, ",")
+	var err error
+	if cfg.match, err = regexp.Compile(*match); err != nil {
+		return cfg, fmt.Errorf("-run: %w", err)
+	}
+	cfg.loads, err = parseLoads(*loads)
+	return cfg, err
+}
+
+// flagError drops an error that the flag package has printed with the usage.
+func flagError(err error) error {
+	if err == flag.ErrHelp {
+		return err
+	}
+	return errors.New("see above")
+}
+
+func parseLoads(s string) ([]load, error) {
+	var loads []load
+	for f := range strings.SplitSeq(s, ",") {
+		var l load
+		if n, err := fmt.Sscanf(f, "%dx%d", &l.Depth, &l.Conns); n != 2 || err != nil || l.Depth < 1 || l.Conns < 1 || l.Conns > l.Depth || l.Depth > 64 {
+			return nil, fmt.Errorf("-load: %q is not calls x connections, such as 16x4", f)
+		}
+		loads = append(loads, l)
+	}
+	return loads, nil
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The exported directory: all servers read the same files, and each writes in
+// a directory of its own.
+//
+//	small/0 … small/255   files to look at
+//	big                   bigSize bytes of pattern
+//	dir10000, dir100000   that many empty files
+//	opens                 files to open by -scale
+//	fsva/, ganesha/       what each server's clients make
+const (
+	smallFiles = 256
+	bigSize    = 64 << 20
+)
+
+// pattern is the content of every file at offsets modulo its length.
+var pattern = func() []byte {
+	b := make([]byte, 16<<20)
+	rand.NewChaCha8([32]byte([]byte("the bytes of the benchmark files"))).Read(b)
+	return b
+}()
+
+// check tells whether data is what the pattern has at off.
+func check(data []byte, off uint64) error {
+	at := int(off % uint64(len(pattern)))
+	if !bytes.Equal(data, pattern[at:at+len(data)]) {
+		return fmt.Errorf("wrong data at %d", off)
+	}
+	return nil
+}
+
+func makeTree(cfg config) (dir string, err error) {
+	dir, err = os.MkdirTemp(cfg.dir, "fsva-bench-export")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			removeTree(dir)
+		}
+	}()
+	if cfg.tmpfs {
+		if err := unix.Mount("bench", dir, "tmpfs", 0, "mode=755"); err != nil {
+			return dir, fmt.Errorf("mount a tmpfs: %w", err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return dir, err
+	}
+	for name, n := range cfg.directories() {
+		if err := makeFiles(filepath.Join(dir, name), n); err != nil {
+			return dir, err
+		}
+	}
+	for _, s := range cfg.servers {
+		if err := os.Mkdir(filepath.Join(dir, s), 0o755); err != nil {
+			return dir, err
+		}
+	}
+	big, err := os.Create(filepath.Join(dir, "big"))
+	if err != nil {
+		return dir, err
+	}
+	defer big.Close()
+	for range bigSize / len(pattern) {
+		if _, err := big.Write(pattern); err != nil {
+			return dir, err
+		}
+	}
+	return dir, nil
+}
+
+// directories returns the names and sizes of those that this run needs: the
+// large ones take seconds to make.
+func (cfg config) directories() map[string]int {
+	dirs := map[string]int{"small": smallFiles}
+	for _, wl := range workloads {
+		if cfg.raw && wl.items > 0 && cfg.match.MatchString(wl.name) {
+			dirs[fmt.Sprintf("dir%d", wl.items)] = wl.items
+		}
+	}
+	if cfg.scale {
+		dirs["opens"] = cfg.opens
+	}
+	return dirs
+}
+
+func makeFiles(dir string, n int) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for i := range n {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+func removeTree(dir string) {
+	unix.Unmount(dir, unix.MNT_DETACH) // if it is a mount
+	os.RemoveAll(dir)
+}
