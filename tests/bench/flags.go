@@ -60,7 +60,7 @@ func parseFlags(args []string) (config, error) {
 	fs.BoolVar(&cfg.scale, "scale", true, "measure the memory of idle clients and open files")
 	fs.IntVar(&cfg.clients, "clients", 10_000, "idle clients for -scale")
 	fs.IntVar(&cfg.opens, "opens", 100_000, "open files for -scale")
-	fs.StringVar(&cfg.output, "o", "", "also write everything, with each round, to this file as JSON")
+	fs.StringVar(&cfg.output, "o", "table", "output: table, or json with every round")
 	if err := fs.Parse(args); err != nil {
 		return cfg, cmp.Or(flagError(err), err)
 	}
@@ -69,6 +69,9 @@ func parseFlags(args []string) (config, error) {
 	}
 	if cfg.rounds < 1 || cfg.duration <= 0 || cfg.clients < 1 || cfg.opens < 1 {
 		return cfg, errors.New("-rounds, -time, -clients and -opens must be more than 0")
+	}
+	if cfg.output != "table" && cfg.output != "json" {
+		return cfg, fmt.Errorf("-o: %q is not table or json", cfg.output)
 	}
 	cfg.servers = strings.Split(*servers, ",")
 	var err error

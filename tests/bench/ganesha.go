@@ -11,7 +11,7 @@ import (
 // at its default. Its state lives in scratch, and there is no grace period to
 // wait for.
 const ganeshaConfig = `
-NFS_CORE_PARAM { Protocols = 4; NFS_Port = %d; MNT_Port = 0; Enable_RQUOTA = false; }
+NFS_CORE_PARAM { Protocols = 4; NFS_Port = %d; MNT_Port = 0; Enable_RQUOTA = false; RPC_Max_Connections = 10000; }
 NFSv4 { Graceless = true; RecoveryBackend = fs; RecoveryRoot = %s; }
 EXPORT {
 	Export_Id = 1; Path = %s; Pseudo = /data; Access_Type = RW; Squash = No_Root_Squash;

@@ -18,7 +18,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -60,20 +59,11 @@ func run(ctx context.Context, cfg config) error {
 		if err := rep.measureRaw(ctx, cfg, servers); err != nil {
 			return err
 		}
-		rep.printRaw(os.Stdout)
 	}
 	if cfg.scale {
 		if err := rep.measureScale(ctx, cfg, servers); err != nil {
 			return err
 		}
-		rep.printScale(os.Stdout)
 	}
-	if cfg.output == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(rep, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(cfg.output, append(b, '\n'), 0o644)
+	return rep.print(os.Stdout, cfg.output)
 }

@@ -29,7 +29,7 @@ func enter(ctx context.Context, cfg config) error {
 	}
 	defer remove()
 	if os.Geteuid() != 0 {
-		fmt.Println("not root: only this server is measured, on a loopback port of this machine")
+		fmt.Fprintln(os.Stderr, "not root: only this server is measured, on a loopback port of this machine")
 		cfg.appliance, cfg.servers = bin, []string{"fsva"}
 		return run(ctx, cfg)
 	}

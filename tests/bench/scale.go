@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"os"
 	"time"
 
 	"github.com/fsva/fsva/tests/nfs41"
@@ -41,7 +40,7 @@ func (rep *report) measureScale(ctx context.Context, cfg config, servers []*serv
 		if s.name == "fsva" {
 			return fmt.Errorf("scale: %w", err)
 		}
-		fmt.Printf("scale: %s does not get there: %v\n", s.name, err)
+		fmt.Fprintf(os.Stderr, "scale: %s does not get there: %v\n", s.name, err)
 	}
 	return nil
 }
@@ -85,7 +84,7 @@ func (r *scaleResult) openFiles(ctx context.Context, srv *server) (err error) {
 		return err
 	}
 	defer s.Disconnect()
-	dir, err := s.Walk("data", "opens")
+	dir, err := s.Walk("data", dirName(r.Opens))
 	if err != nil {
 		return err
 	}
@@ -125,19 +124,4 @@ func closeAll(clients []*nfs41.Session) error {
 		}
 		return clients[i].Close()
 	})
-}
-
-func (rep *report) printScale(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\nserver\tRSS at start\tidle clients\tRSS\tin\topen files\tRSS\tin\tlimit\t")
-	for _, r := range rep.Scale {
-		verdict := "met"
-		if r.Full > scaleLimit {
-			verdict = "EXCEEDED"
-		}
-		fmt.Fprintf(w, "%s\t%d MiB\t%d\t%d MiB\t%v\t%d\t%d MiB\t%v\t%d MiB %s\t\n", r.Server, r.Start/mib,
-			r.Clients, r.Idle/mib, r.ClientsTime.Round(time.Millisecond),
-			r.Opens, r.Full/mib, r.OpensTime.Round(time.Millisecond), scaleLimit/mib, verdict)
-	}
-	w.Flush()
 }

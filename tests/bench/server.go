@@ -51,7 +51,7 @@ func startAll(ctx context.Context, cfg config, dir string) ([]*server, error) {
 			return servers, err
 		}
 		if _, err := exec.LookPath(k.need); k.need != "" && err != nil {
-			fmt.Printf("%s is not installed (%s): measuring without it, so there are no ratios\n", k.need, k.hint)
+			fmt.Fprintf(os.Stderr, "%s is not installed (%s): measuring without it, so there are no ratios\n", k.need, k.hint)
 			continue
 		}
 		s, err := k.start(ctx, cfg, dir)

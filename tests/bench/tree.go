@@ -15,8 +15,7 @@ import (
 //
 //	small/0 … small/255   files to look at
 //	big                   bigSize bytes of pattern
-//	dir10000, dir100000   that many empty files
-//	opens                 files to open by -scale
+//	dir10000, dir100000   that many empty files, to list and to open
 //	fsva/, ganesha/       what each server's clients make
 const (
 	smallFiles = 256
@@ -86,14 +85,17 @@ func (cfg config) directories() map[string]int {
 	dirs := map[string]int{"small": smallFiles}
 	for _, wl := range workloads {
 		if cfg.raw && wl.items > 0 && cfg.match.MatchString(wl.name) {
-			dirs[fmt.Sprintf("dir%d", wl.items)] = wl.items
+			dirs[dirName(wl.items)] = wl.items
 		}
 	}
 	if cfg.scale {
-		dirs["opens"] = cfg.opens
+		dirs[dirName(cfg.opens)] = cfg.opens
 	}
 	return dirs
 }
+
+// dirName is the name of the directory of n files.
+func dirName(n int) string { return fmt.Sprint("dir", n) }
 
 func makeFiles(dir string, n int) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {

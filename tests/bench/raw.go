@@ -4,13 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"text/tabwriter"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // report is what -o writes.
@@ -94,61 +89,4 @@ func medianOf[T any, V cmp.Ordered](xs []T, f func(T) V) V {
 	}
 	slices.Sort(vs)
 	return vs[(len(vs)-1)/2]
-}
-
-func (rep *report) printRaw(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "workload\tload\tserver\trate/s\tMB/s\tp50\tp99\tCPU µs\tMB/CPU-s\trate ratio\tCPU ratio\t")
-	for _, r := range rep.Raw {
-		fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%v\t%v\t%s\t%s\t%s\t\n", r.Workload, r.Load, r.Server,
-			r.rates(), micros(r.P50), micros(r.P99), number(r.CPU/r.units()), dash(r.MBPerCPUs), rep.ratios(r))
-	}
-	w.Flush()
-	fmt.Fprintln(out, "load: calls outstanding x connections. CPU: server processor time per operation; per entry for readdir.")
-	fmt.Fprintln(out, "ratios are this server's over ganesha's: rate above 1 and CPU below 1 are better.")
-}
-
-// units is what rates and CPU of a step are divided into.
-func (r *result) units() float64 { return float64(max(r.wl.items, 1)) }
-
-func (r *result) rates() string {
-	return number(r.Rate*r.units()) + "\t" + dash(r.Rate*float64(r.wl.bytes)/1e6)
-}
-
-// ratios compares this server's result with the other one's of the same row.
-func (rep *report) ratios(r *result) string {
-	if r.Server != "fsva" {
-		return "\t"
-	}
-	for _, o := range rep.Raw {
-		if o.Server != r.Server && o.Workload == r.Workload && o.Load == r.Load {
-			return fmt.Sprintf("%.2f\t%.2f", r.Rate/o.Rate, r.CPU/o.CPU)
-		}
-	}
-	return "\t"
-}
-
-func micros(d time.Duration) string { return d.Round(time.Microsecond).String() }
-
-// progress shows on a terminal what goes on, in place of what it showed
-// before.
-func progress(what ...any) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
-		fmt.Fprint(os.Stderr, "\r\033[K", fmt.Sprint(what...))
-	}
-}
-
-// number prints three digits or so.
-func number(v float64) string {
-	if v < 100 {
-		return fmt.Sprintf("%.3g", v)
-	}
-	return fmt.Sprintf("%.0f", v)
-}
-
-func dash(v float64) string {
-	if v == 0 {
-		return "-"
-	}
-	return number(v)
 }
