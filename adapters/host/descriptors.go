@@ -1,0 +1,278 @@
+package host
+
+import (
+	"container/list"
+	"errors"
+	"hash/maphash"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/vfs"
+)
+
+// access says what a descriptor can do. The kinds for data have the bits of
+// vfs.OpenFlags.
+type access uint8
+
+const (
+	pathOnly  access = 0
+	readOnly         = access(vfs.OpenRead)
+	writeOnly        = access(vfs.OpenWrite)
+	readWrite        = readOnly | writeOnly
+)
+
+// descriptors is the one place that holds the descriptors of nodes: a bounded
+// cache of them, shared by all who use a node, and the count of who has it
+// open.
+//
+// Descriptors in use are not evicted, so the bound can be exceeded by the
+// number of calls under way, of files pinned and of open files without a name.
+type descriptors struct {
+	seed   maphash.Seed
+	shards []shard
+}
+
+// shard is the part of the cache for the nodes whose handles hash to it. Its
+// lock is a leaf: nothing is called under it but close(2) and statx(2).
+type shard struct {
+	mu   sync.Mutex
+	max  int
+	fds  map[fdKey]*descriptor
+	idle list.List // of *descriptor without users, the last used in front
+	open map[string]*openNode
+}
+
+type fdKey struct {
+	handle string
+	access access
+}
+
+// descriptor is a reference-counted descriptor.
+type descriptor struct {
+	fd   int
+	key  fdKey
+	home *shard
+	// Below under home.mu.
+	users int
+	idle  *list.Element // in home.idle when there are no users
+	gone  bool          // no longer in home.fds: the last user closes it
+}
+
+// openNode counts the Files of a node.
+type openNode struct {
+	files, writers int
+	// pin keeps a node whose last name was removed.
+	pin *descriptor
+}
+
+func newDescriptors(limit int) *descriptors {
+	const maxShards, perShard = 16, 64
+	n := min(max(limit/perShard, 1), maxShards)
+	d := &descriptors{seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.max = max(limit/n, 1)
+		s.fds = make(map[fdKey]*descriptor)
+		s.open = make(map[string]*openNode)
+	}
+	return d
+}
+
+func (d *descriptors) shard(handle []byte) *shard {
+	return &d.shards[maphash.Bytes(d.seed, handle)%uint64(len(d.shards))]
+}
+
+// get returns the cached descriptor, or nil. The caller releases it.
+func (d *descriptors) get(handle []byte, a access) *descriptor {
+	s := d.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	desc := s.fds[fdKey{string(handle), a}]
+	if desc != nil {
+		desc.use()
+	}
+	return desc
+}
+
+// put gives fd to the cache and returns the descriptor to use, which is
+// another one if somebody was faster. The caller releases it.
+func (d *descriptors) put(handle []byte, a access, fd int) *descriptor {
+	s := d.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if desc := s.fds[fdKey{string(handle), a}]; desc != nil {
+		desc.use()
+		unix.Close(fd)
+		return desc
+	}
+	desc := &descriptor{fd: fd, key: fdKey{string(handle), a}, home: s, users: 1}
+	s.fds[desc.key] = desc
+	s.evict()
+	return desc
+}
+
+func (desc *descriptor) use() {
+	if desc.idle != nil {
+		desc.home.idle.Remove(desc.idle)
+		desc.idle = nil
+	}
+	desc.users++
+}
+
+// release gives back one use.
+func (desc *descriptor) release() {
+	s := desc.home
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	desc.unuse()
+}
+
+func (desc *descriptor) unuse() {
+	desc.users--
+	switch {
+	case desc.users > 0:
+	case desc.gone:
+		unix.Close(desc.fd)
+	default:
+		desc.idle = desc.home.idle.PushFront(desc)
+		desc.home.evict()
+	}
+}
+
+// evict closes what was not used for longest until the bound is kept.
+func (s *shard) evict() {
+	for len(s.fds) > s.max && s.idle.Len() > 0 {
+		s.forget(s.idle.Back().Value.(*descriptor).key)
+	}
+}
+
+// forget takes a descriptor out of the cache; it is closed when unused.
+func (s *shard) forget(key fdKey) {
+	desc := s.fds[key]
+	if desc == nil {
+		return
+	}
+	delete(s.fds, key)
+	desc.gone = true
+	if desc.idle != nil {
+		s.idle.Remove(desc.idle)
+		desc.idle = nil
+		unix.Close(desc.fd)
+	}
+}
+
+// opened counts a File of the node behind desc, its path descriptor. It fails
+// with ESTALE if the node was removed since the caller got desc.
+func (d *descriptors) opened(desc *descriptor, a access) error {
+	s := desc.home
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.open[desc.key.handle]
+	if desc.gone && (n == nil || n.pin == nil) && unlinked(desc.fd) {
+		return vfs.ESTALE
+	}
+	if n == nil {
+		n = &openNode{}
+		s.open[desc.key.handle] = n
+	}
+	n.files++
+	if a&writeOnly != 0 {
+		n.writers++
+	}
+	return nil
+}
+
+// closed takes back what opened counted. Descriptors for writing go with the
+// last writer, as execve(2) fails with ETXTBSY while there are any.
+func (d *descriptors) closed(handle []byte, a access) {
+	s := d.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.open[string(handle)]
+	n.files--
+	if a&writeOnly != 0 {
+		n.writers--
+	}
+	if n.writers == 0 {
+		s.forget(fdKey{string(handle), writeOnly})
+		s.forget(fdKey{string(handle), readWrite})
+	}
+	if n.files > 0 {
+		return
+	}
+	delete(s.open, string(handle))
+	if n.pin != nil {
+		s.forgetNode(n.pin.key.handle)
+		n.pin.unuse()
+	}
+}
+
+func (d *descriptors) isOpen(handle []byte) bool {
+	s := d.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[string(handle)] != nil
+}
+
+// nameRemoved is told that a name of the node behind desc, a path descriptor
+// that the caller holds, was removed. reachable says that the handle still
+// leads to the node. If not, the node is kept while it is open and forgotten
+// otherwise.
+func (d *descriptors) nameRemoved(desc *descriptor, reachable bool) {
+	if reachable {
+		return
+	}
+	s := desc.home
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.open[desc.key.handle]
+	switch {
+	case n == nil:
+		s.forgetNode(desc.key.handle)
+	case n.pin == nil:
+		desc.use()
+		n.pin = desc
+	}
+}
+
+func (s *shard) forgetNode(handle string) {
+	for a := pathOnly; a <= readWrite; a++ {
+		s.forget(fdKey{handle, a})
+	}
+}
+
+// forget drops all descriptors of a node that turned out to be gone.
+func (d *descriptors) forget(handle []byte) {
+	s := d.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgetNode(string(handle))
+}
+
+// count returns how many descriptors there are.
+func (d *descriptors) count() (n int) {
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.Lock()
+		n += len(s.fds)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// close closes everything; nobody uses any of it.
+func (d *descriptors) close() error {
+	var errs []error
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.Lock()
+		for _, desc := range s.fds {
+			errs = append(errs, unix.Close(desc.fd))
+		}
+		clear(s.fds)
+		s.idle.Init()
+		s.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,245 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/vfs"
+)
+
+// file is a File: a count in the cache of descriptors, and a descriptor only
+// during each call.
+type file struct {
+	node   *node
+	access access
+	// cred makes the changes, so that quotas, the blocks reserved for root
+	// and the clearing of set-id bits work as for a local process.
+	cred *vfs.Cred
+	// held is for a process that could not open the file again.
+	held *descriptor
+
+	mu     sync.Mutex // before the locks of descriptors
+	pinned *descriptor
+	pins   int
+}
+
+var (
+	_ vfs.File        = (*file)(nil)
+	_ vfs.HoleSeeker  = (*file)(nil)
+	_ vfs.Allocator   = (*file)(nil)
+	_ vfs.RangeCopier = (*file)(nil)
+	_ vfs.Cloner      = (*file)(nil)
+	_ vfs.Descriptor  = (*file)(nil)
+)
+
+// Open implements vfs.Node.
+func (n *node) Open(_ context.Context, cred *vfs.Cred, how vfs.OpenFlags) (vfs.File, error) {
+	a := access(how) & readWrite
+	if a == 0 {
+		return nil, vfs.EINVAL
+	}
+	desc, st, err := n.live(vfs.AttrType | vfs.AttrOwner)
+	if err != nil {
+		return nil, err
+	}
+	defer desc.release()
+	switch typeOf(st.Mode) {
+	case vfs.TypeRegular:
+	case vfs.TypeDirectory:
+		return nil, vfs.EISDIR
+	case vfs.TypeSymlink:
+		return nil, vfs.ELOOP
+	default:
+		return nil, vfs.ENXIO
+	}
+	passes := how&vfs.OpenReclaim != 0 || how&vfs.OpenOwner != 0 && st.Uid == cred.UID
+	if !passes {
+		if err := n.fs.as(cred, func() error { return mayAccess(desc.fd, a.mode()) }); err != nil {
+			return nil, err
+		}
+	}
+	return n.opened(desc, cred, a)
+}
+
+// opened makes the File; desc is any descriptor of the node.
+func (n *node) opened(desc *descriptor, cred *vfs.Cred, a access) (*file, error) {
+	f := &file{node: n, access: a, cred: cred}
+	if n.fs.ids == nil {
+		held, err := n.fs.data(n.handle, a)
+		if err != nil {
+			return nil, err
+		}
+		f.held = held
+	}
+	if err := n.fs.fds.opened(desc, a); err != nil {
+		if f.held != nil {
+			f.held.release()
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// mode is what access(2) calls the access.
+func (a access) mode() (mode uint32) {
+	if a&readOnly != 0 {
+		mode |= unix.R_OK
+	}
+	if a&writeOnly != 0 {
+		mode |= unix.W_OK
+	}
+	return mode
+}
+
+// Node implements vfs.File.
+func (f *file) Node() vfs.Node { return f.node }
+
+// Close implements vfs.File.
+func (f *file) Close() error {
+	f.node.fs.fds.closed(f.node.handle, f.access)
+	if f.held != nil {
+		f.held.release()
+	}
+	return nil
+}
+
+// descriptor returns the data descriptor. The caller releases it.
+func (f *file) descriptor() (*descriptor, error) {
+	return f.node.fs.data(f.node.handle, f.access)
+}
+
+// PinFD implements vfs.Descriptor.
+func (f *file) PinFD() (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pins == 0 {
+		desc, err := f.descriptor()
+		if err != nil {
+			return -1, err
+		}
+		f.pinned = desc
+	}
+	f.pins++
+	return f.pinned.fd, nil
+}
+
+// UnpinFD implements vfs.Descriptor.
+func (f *file) UnpinFD() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pins--; f.pins == 0 {
+		f.pinned.release()
+		f.pinned = nil
+	}
+}
+
+// ReadAt implements vfs.File.
+func (f *file) ReadAt(_ context.Context, p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, vfs.EINVAL
+	}
+	desc, err := f.descriptor()
+	if err != nil {
+		return 0, err
+	}
+	defer desc.release()
+	for n < len(p) {
+		got, err := retry(func() (int, error) { return unix.Pread(desc.fd, p[n:], off+int64(n)) })
+		if err != nil {
+			return n, err
+		}
+		if got == 0 {
+			break
+		}
+		n += got
+	}
+	return n, nil
+}
+
+// WriteAt implements vfs.File.
+func (f *file) WriteAt(_ context.Context, p []byte, off int64, want vfs.Stability) (n int, done vfs.Stability, err error) {
+	switch {
+	case off < 0:
+		return 0, want, vfs.EINVAL
+	case off > math.MaxInt64-int64(len(p)):
+		return 0, want, vfs.EFBIG
+	}
+	flags := 0
+	switch want {
+	case vfs.DataSync:
+		flags = unix.RWF_DSYNC
+	case vfs.FileSync:
+		flags = unix.RWF_SYNC
+	}
+	err = f.change(func(fd int) error {
+		for n < len(p) {
+			put, err := retry(func() (int, error) { return writeAt(fd, p[n:], off+int64(n), flags) })
+			if err != nil {
+				return err
+			}
+			if put == 0 {
+				return vfs.EIO
+			}
+			n += put
+		}
+		return nil
+	})
+	if want != vfs.Unstable && errors.Is(err, vfs.EIO) {
+		f.node.fs.writeBackFailed(err)
+	}
+	return n, want, err
+}
+
+func writeAt(fd int, p []byte, off int64, flags int) (int, error) {
+	if flags == 0 {
+		return unix.Pwrite(fd, p, off)
+	}
+	return unix.Pwritev2(fd, [][]byte{p}, off, flags)
+}
+
+// change runs fn on the data descriptor as who opened the file, and notes the
+// change.
+func (f *file) change(fn func(fd int) error) error {
+	desc, err := f.descriptor()
+	if err != nil {
+		return err
+	}
+	defer desc.release()
+	fs := f.node.fs
+	err = fs.as(f.cred, func() error { return fn(desc.fd) })
+	fs.noteChange(f.node.handle, desc.fd) // also an error may come after a part
+	return err
+}
+
+// noteChange tells the change attributes of a change that was made.
+func (f *FS) noteChange(handle []byte, fd int) {
+	if f.changes == nil {
+		return
+	}
+	if st, err := stat(fd, vfs.AttrChange); err == nil {
+		f.changes.made(handle, ctime(&st))
+	}
+}
+
+// Sync implements vfs.File.
+func (f *file) Sync(_ context.Context, dataOnly bool) error {
+	desc, err := f.descriptor()
+	if err != nil {
+		return err
+	}
+	defer desc.release()
+	_, err = retry(func() (int, error) {
+		if dataOnly {
+			return 0, unix.Fdatasync(desc.fd)
+		}
+		return 0, unix.Fsync(desc.fd)
+	})
+	if err != nil {
+		f.node.fs.writeBackFailed(err)
+	}
+	return err
+}

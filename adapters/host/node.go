@@ -1,0 +1,274 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/vfs"
+)
+
+// node is a file-system object. It is immutable and holds no descriptor.
+type node struct {
+	fs     *FS
+	handle []byte
+}
+
+var (
+	_ vfs.Node    = (*node)(nil)
+	_ vfs.Linker  = (*node)(nil)
+	_ vfs.Mknoder = (*node)(nil)
+	_ vfs.Xattrer = (*node)(nil)
+)
+
+// Handle implements vfs.Node.
+func (n *node) Handle() []byte { return n.handle }
+
+// child makes the node that was found or made as name in n. It takes over fd,
+// a path descriptor.
+func (n *node) child(fd int, name string) (*node, *descriptor, error) {
+	handle, err := n.fs.handleOf(fd, n.handle, name)
+	if err != nil {
+		unix.Close(fd)
+		return nil, nil, err
+	}
+	return &node{n.fs, handle}, n.fs.fds.put(handle, pathOnly, fd), nil
+}
+
+// live returns the path descriptor of a node that was not removed, or is still
+// open, and what statx told. The caller releases the descriptor.
+func (n *node) live(want vfs.AttrMask) (*descriptor, unix.Statx_t, error) {
+	desc, err := n.fs.path(n.handle)
+	if err != nil {
+		return nil, unix.Statx_t{}, err
+	}
+	st, err := stat(desc.fd, want)
+	if err == nil && st.Nlink == 0 && !n.fs.fds.isOpen(n.handle) {
+		err = vfs.ESTALE
+	}
+	if err == nil {
+		return desc, st, nil
+	}
+	if errors.Is(err, vfs.ESTALE) {
+		n.fs.fds.forget(n.handle)
+	}
+	desc.release()
+	return nil, st, err
+}
+
+// GetAttr implements vfs.Node.
+func (n *node) GetAttr(_ context.Context, want vfs.AttrMask) (vfs.Attr, error) {
+	desc, st, err := n.live(want)
+	if err != nil {
+		return vfs.Attr{}, err
+	}
+	desc.release()
+	return n.fs.attr(n.handle, &st), nil
+}
+
+// Access implements vfs.Node. The kernel answers, so that ACLs, read-only
+// mounts and immutable files count.
+func (n *node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.Access, error) {
+	desc, st, err := n.live(vfs.AttrType)
+	if err != nil {
+		return 0, err
+	}
+	defer desc.release()
+	isDir := typeOf(st.Mode) == vfs.TypeDirectory
+	var granted vfs.Access
+	err = n.fs.as(cred, func() error {
+		may := func(mode uint32) bool { return mayAccess(desc.fd, mode) == nil }
+		const reads = vfs.AccessRead | vfs.AccessXattrRead | vfs.AccessXattrList
+		if want&reads != 0 && may(unix.R_OK) {
+			granted |= reads
+		}
+		const search = vfs.AccessLookup | vfs.AccessExecute
+		const changes = vfs.AccessModify | vfs.AccessExtend | vfs.AccessDelete
+		if want&search != 0 || isDir && want&changes != 0 {
+			if may(unix.X_OK) {
+				granted |= search
+			}
+		}
+		if want&(changes|vfs.AccessXattrWrite) != 0 && may(unix.W_OK) {
+			granted |= vfs.AccessXattrWrite
+			if !isDir || granted&search != 0 {
+				granted |= changes
+			}
+		}
+		return nil
+	})
+	if isDir {
+		granted &^= vfs.AccessExecute
+	} else {
+		granted &^= vfs.AccessLookup | vfs.AccessDelete
+	}
+	return granted & want, err
+}
+
+// mayAccess asks whether the thread may access the node behind fd.
+func mayAccess(fd int, mode uint32) error {
+	_, err := retry(func() (int, error) {
+		return 0, unix.Faccessat2(fd, "", mode, unix.AT_EMPTY_PATH|unix.AT_EACCESS)
+	})
+	return err
+}
+
+// Lookup implements vfs.Node.
+func (n *node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node, error) {
+	if err := vfs.CheckName(name); err != nil {
+		return nil, err
+	}
+	dir, err := n.fs.path(n.handle)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.release()
+	fd, err := n.openEntry(dir, cred, name)
+	if err != nil {
+		if errors.Is(err, vfs.ENOENT) && unlinked(dir.fd) {
+			return nil, vfs.ESTALE
+		}
+		return nil, err
+	}
+	c, desc, err := n.child(fd, name)
+	if err != nil {
+		return nil, err
+	}
+	desc.release()
+	return c, nil
+}
+
+// openEntry returns a path descriptor of an entry of n, whose descriptor is
+// dir, if cred may search it.
+func (n *node) openEntry(dir *descriptor, cred *vfs.Cred, name string) (fd int, err error) {
+	err = n.fs.as(cred, func() (err error) {
+		fd, err = openName(dir.fd, name, unix.O_PATH, 0)
+		return err
+	})
+	if errors.Is(err, vfs.EXDEV) {
+		return -1, n.fs.refuseMount(dir, name)
+	}
+	return fd, err
+}
+
+// refuseMount is the answer for a directory that something is mounted on. It
+// is logged once.
+func (f *FS) refuseMount(dir *descriptor, name string) error {
+	if _, known := f.mounts.LoadOrStore(dir.key.handle+name, true); !known {
+		path, err := unixReadlink(procPath(dir.fd))
+		if err != nil {
+			path = "?"
+		}
+		f.log.Warn().Str("dir", path+"/"+name).
+			Msg("another file system is mounted here and is not part of this export: export it on its own")
+	}
+	return vfs.EACCES
+}
+
+func unixReadlink(path string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlink(path, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// Parent implements vfs.Node. A directory that somebody has moved out of the
+// export has no parent in it: ESTALE.
+func (n *node) Parent(_ context.Context, cred *vfs.Cred) (vfs.Node, error) {
+	dir, st, err := n.live(vfs.AttrType)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.release()
+	switch {
+	case typeOf(st.Mode) != vfs.TypeDirectory:
+		return nil, vfs.ENOTDIR
+	case slices.Equal(n.handle, n.fs.root.handle):
+		return nil, vfs.ENOENT
+	}
+	fd := -1
+	err = n.fs.as(cred, func() (err error) {
+		fd, err = openParent(dir.fd)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !n.fs.inExport(fd) {
+		unix.Close(fd)
+		return nil, vfs.ESTALE
+	}
+	handle, err := n.fs.parentHandle(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	n.fs.fds.put(handle, pathOnly, fd).release()
+	return &node{n.fs, handle}, nil
+}
+
+// parentHandle returns the handle of a directory that was found from below, so
+// that there is no name to record. The table knows it already: it led here.
+func (f *FS) parentHandle(fd int) ([]byte, error) {
+	return f.handleOf(fd, nil, "")
+}
+
+func openParent(fd int) (int, error) {
+	return retry(func() (int, error) {
+		return unix.Openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+}
+
+// inExport walks up from a directory and reports whether it meets the root of
+// the export. Where that is the root of its mount it always would.
+func (f *FS) inExport(fd int) bool {
+	if f.mountRoot {
+		return true
+	}
+	root, err := stat(f.rootFD, vfs.AttrFileID)
+	if err != nil {
+		return false
+	}
+	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	var last uint64
+	for depth := 0; err == nil && depth < maxDepth; depth++ {
+		st, serr := stat(up, vfs.AttrFileID)
+		if serr != nil || st.Ino == last { // the top is its own parent
+			break
+		}
+		if st.Ino == root.Ino && st.Dev_major == root.Dev_major && st.Dev_minor == root.Dev_minor {
+			unix.Close(up)
+			return true
+		}
+		last = st.Ino
+		next, oerr := openParent(up)
+		unix.Close(up)
+		up, err = next, oerr
+	}
+	if err == nil {
+		unix.Close(up)
+	}
+	return false
+}
+
+// ReadLink implements vfs.Node.
+func (n *node) ReadLink(_ context.Context, _ *vfs.Cred) (string, error) {
+	desc, st, err := n.live(vfs.AttrType)
+	if err != nil {
+		return "", err
+	}
+	defer desc.release()
+	if typeOf(st.Mode) != vfs.TypeSymlink {
+		return "", vfs.EINVAL
+	}
+	buf := make([]byte, vfs.MaxSymlink+1)
+	size, err := retry(func() (int, error) { return unix.Readlinkat(desc.fd, "", buf) })
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:size]), nil
+}

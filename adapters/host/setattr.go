@@ -1,0 +1,155 @@
+package host
+
+import (
+	"context"
+	"math"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/vfs"
+)
+
+// SetAttr implements vfs.Node.
+func (n *node) SetAttr(_ context.Context, cred *vfs.Cred, set *vfs.SetAttr) error {
+	return n.modify(func(desc *descriptor) error {
+		if set.Has(vfs.SetSize) {
+			if err := n.setSize(desc, cred, set); err != nil {
+				return err
+			}
+		}
+		return n.fs.as(cred, func() error { return setAttr(desc.fd, set) })
+	})
+}
+
+// modify runs change on the node's path descriptor, notes the change and makes
+// it durable where that was asked for. The lock is that of changes of the
+// directory that the node may be: they report change attributes.
+func (n *node) modify(change func(*descriptor) error) error {
+	desc, st, err := n.live(vfs.AttrType)
+	if err != nil {
+		return err
+	}
+	defer desc.release()
+	isDir := typeOf(st.Mode) == vfs.TypeDirectory
+	if isDir {
+		l := n.dirLock()
+		l.Lock()
+		defer l.Unlock()
+	}
+	err = change(desc)
+	n.fs.noteChange(n.handle, desc.fd) // also an error may come after a part
+	if err != nil {
+		return err
+	}
+	if isDir || typeOf(st.Mode) == vfs.TypeRegular {
+		return n.fs.syncMeta(desc)
+	}
+	return nil // journaled with the next change of the directory
+}
+
+// syncMeta makes the metadata of a file or directory durable.
+func (f *FS) syncMeta(desc *descriptor) error {
+	if !f.syncMetadata {
+		return nil
+	}
+	fd, err := reopen(desc.fd, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if _, err = retry(func() (int, error) { return 0, unix.Fsync(fd) }); err != nil {
+		f.writeBackFailed(err)
+	}
+	return err
+}
+
+func (n *node) setSize(desc *descriptor, cred *vfs.Cred, set *vfs.SetAttr) error {
+	if set.Size > math.MaxInt64 {
+		return vfs.EFBIG
+	}
+	if via, ok := set.Via.(*file); ok && via.node.fs == n.fs && string(via.node.handle) == string(n.handle) {
+		return via.change(func(fd int) error {
+			_, err := retry(func() (int, error) { return 0, unix.Ftruncate(fd, int64(set.Size)) })
+			return err
+		})
+	}
+	return n.fs.as(cred, func() error {
+		_, err := retry(func() (int, error) { return 0, unix.Truncate(procPath(desc.fd), int64(set.Size)) })
+		return err
+	})
+}
+
+// setAttr sets all but the size, as the thread's user. The owner comes before
+// the mode, since it takes set-id bits away.
+func setAttr(fd int, set *vfs.SetAttr) error {
+	if set.Has(vfs.SetUID | vfs.SetGID) {
+		uid, gid := -1, -1
+		if set.Has(vfs.SetUID) {
+			uid = int(set.UID)
+		}
+		if set.Has(vfs.SetGID) {
+			gid = int(set.GID)
+		}
+		if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+			return err
+		}
+	}
+	if set.Has(vfs.SetMode) {
+		if err := unix.Fchmodat(unix.AT_FDCWD, procPath(fd), set.Mode&0o7777, 0); err != nil {
+			return err
+		}
+	}
+	if set.Has(vfs.SetAtime | vfs.SetMtime | vfs.SetAtimeNow | vfs.SetMtimeNow) {
+		times := []unix.Timespec{
+			timeArgument(set, vfs.SetAtime, vfs.SetAtimeNow, set.Atime),
+			timeArgument(set, vfs.SetMtime, vfs.SetMtimeNow, set.Mtime),
+		}
+		return unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH)
+	}
+	return nil
+}
+
+// timeArgument makes what utimensat(2) takes.
+func timeArgument(set *vfs.SetAttr, to, now vfs.SetMask, t vfs.Timespec) unix.Timespec {
+	switch {
+	case set.Has(now):
+		return unix.Timespec{Nsec: unix.UTIME_NOW}
+	case set.Has(to):
+		return unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
+	}
+	return unix.Timespec{Nsec: unix.UTIME_OMIT}
+}
+
+// setInitial gives a new node the attributes that the call that made it could
+// not: made says which bits of the mode that has set. Symbolic links have no
+// mode.
+func (f *FS) setInitial(fd int, cred *vfs.Cred, set *vfs.SetAttr, made uint32) error {
+	if set == nil {
+		return nil
+	}
+	rest := *set
+	rest.Set &^= vfs.SetSize | vfs.SetMode
+	// A change of owner takes set-id bits away, and mkdir(2) sets none.
+	const setID = vfs.ModeSetUID | vfs.ModeSetGID
+	if set.Has(vfs.SetMode) && made != noMode &&
+		(set.Mode&^made != 0 || set.Has(vfs.SetUID|vfs.SetGID) && set.Mode&setID != 0) {
+		rest.Set |= vfs.SetMode
+	}
+	if rest.Set == 0 {
+		return nil
+	}
+	return f.as(cred, func() error { return setAttr(fd, &rest) })
+}
+
+const noMode = ^uint32(0)
+
+// initialMode returns the mode of a new node.
+func initialMode(set *vfs.SetAttr) (uint32, error) {
+	if set.Has(vfs.SetSize) && set.Size != 0 {
+		return 0, vfs.EINVAL
+	}
+	if !set.Has(vfs.SetMode) {
+		return 0, nil
+	}
+	return set.Mode & 0o7777, nil
+}
