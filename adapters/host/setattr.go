@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ func (n *node) SetAttr(_ context.Context, cred *vfs.Cred, set *vfs.SetAttr) erro
 				return err
 			}
 		}
-		return n.fs.as(cred, func() error { return setAttr(desc.fd, set) })
+		return n.fs.setRest(desc.fd, cred, set)
 	})
 }
 
@@ -79,9 +80,19 @@ func (n *node) setSize(desc *descriptor, cred *vfs.Cred, set *vfs.SetAttr) error
 	})
 }
 
-// setAttr sets all but the size, as the thread's user. The owner comes before
-// the mode, since it takes set-id bits away.
-func setAttr(fd int, set *vfs.SetAttr) error {
+// setRest sets all but the size.
+func (f *FS) setRest(fd int, cred *vfs.Cred, set *vfs.SetAttr) error {
+	if set.Has(vfs.SetMode | vfs.SetUID | vfs.SetGID) {
+		if err := f.as(cred, func() error { return setOwnerAndMode(fd, set) }); err != nil {
+			return err
+		}
+	}
+	return f.setTimes(fd, cred, set)
+}
+
+// setOwnerAndMode acts as the thread's user. The owner comes first, since a
+// change of it takes set-id bits away.
+func setOwnerAndMode(fd int, set *vfs.SetAttr) error {
 	if set.Has(vfs.SetUID | vfs.SetGID) {
 		uid, gid := -1, -1
 		if set.Has(vfs.SetUID) {
@@ -90,23 +101,41 @@ func setAttr(fd int, set *vfs.SetAttr) error {
 		if set.Has(vfs.SetGID) {
 			gid = int(set.GID)
 		}
+		if set.Has(vfs.SetUID) && set.UID == noID || set.Has(vfs.SetGID) && set.GID == noID {
+			return vfs.EINVAL // chown(2) would take it for "as it is"
+		}
 		if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
 			return err
 		}
 	}
 	if set.Has(vfs.SetMode) {
-		if err := unix.Fchmodat(unix.AT_FDCWD, procPath(fd), set.Mode&0o7777, 0); err != nil {
-			return err
-		}
-	}
-	if set.Has(vfs.SetAtime | vfs.SetMtime | vfs.SetAtimeNow | vfs.SetMtimeNow) {
-		times := []unix.Timespec{
-			timeArgument(set, vfs.SetAtime, vfs.SetAtimeNow, set.Atime),
-			timeArgument(set, vfs.SetMtime, vfs.SetMtimeNow, set.Mtime),
-		}
-		return unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH)
+		return unix.Fchmodat(unix.AT_FDCWD, procPath(fd), set.Mode&0o7777, 0)
 	}
 	return nil
+}
+
+// setTimes sets the times. To set one of them to the clock, write permission
+// is enough (RFC 8881 §18.30.3 leaves it to the server; the kernel's NFS server
+// does so), while utimensat(2) grants that for both at once only.
+func (f *FS) setTimes(fd int, cred *vfs.Cred, set *vfs.SetAttr) error {
+	if !set.Has(vfs.SetAtime | vfs.SetMtime | vfs.SetAtimeNow | vfs.SetMtimeNow) {
+		return nil
+	}
+	times := []unix.Timespec{
+		timeArgument(set, vfs.SetAtime, vfs.SetAtimeNow, set.Atime),
+		timeArgument(set, vfs.SetMtime, vfs.SetMtimeNow, set.Mtime),
+	}
+	setAs := func(cred *vfs.Cred) error {
+		return f.as(cred, func() error { return unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH) })
+	}
+	err := setAs(cred)
+	if !errors.Is(err, vfs.EPERM) || set.Has(vfs.SetAtime|vfs.SetMtime) {
+		return err
+	}
+	if err := f.as(cred, func() error { return mayAccess(fd, unix.W_OK) }); err != nil {
+		return err
+	}
+	return setAs(vfs.Root)
 }
 
 // timeArgument makes what utimensat(2) takes.
@@ -138,7 +167,7 @@ func (f *FS) setInitial(fd int, cred *vfs.Cred, set *vfs.SetAttr, made uint32) e
 	if rest.Set == 0 {
 		return nil
 	}
-	return f.as(cred, func() error { return setAttr(fd, &rest) })
+	return f.setRest(fd, cred, &rest)
 }
 
 const noMode = ^uint32(0)
