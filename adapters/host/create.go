@@ -20,6 +20,7 @@ func (n *node) lockIndex() uint8 { return uint8(maphash.Bytes(n.fs.fds.seed, n.h
 type changing struct {
 	*descriptor
 	node   *node
+	stat   unix.Statx_t
 	before uint64
 }
 
@@ -34,7 +35,7 @@ func (n *node) begin() (*changing, error) {
 		desc.release()
 		return nil, vfs.ENOTDIR
 	}
-	return &changing{desc, n, n.fs.changes.of(n.handle, ctime(&st))}, nil
+	return &changing{desc, n, st, n.fs.changes.of(n.handle, ctime(&st))}, nil
 }
 
 // finish notes the change and makes it durable.
@@ -208,7 +209,7 @@ func (n *node) make(cred *vfs.Cred, name string, set *vfs.SetAttr, sets uint32, 
 		if err != nil {
 			return err
 		}
-		fd, err := n.openEntry(dir.descriptor, vfs.Root, name)
+		fd, err := n.fs.openOwn(dir.descriptor, name)
 		if err != nil {
 			return err
 		}

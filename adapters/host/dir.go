@@ -15,7 +15,7 @@ const cookieShift = 3
 
 // ReadDir implements vfs.Node.
 func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (eof bool, err error) {
-	dir, st, err := n.live(vfs.AttrType)
+	dir, st, err := n.live(vfs.AttrType | vfs.AttrChange)
 	if err != nil {
 		return false, err
 	}
@@ -23,12 +23,10 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 	if typeOf(st.Mode) != vfs.TypeDirectory {
 		return false, vfs.ENOTDIR
 	}
-	fd := -1
-	err = n.fs.as(cred, func() (err error) {
-		// Not openat(dir, "."): that would need search permission too.
-		fd, err = reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
-		return err
-	})
+	if err := n.fs.may(cred, dir, &st, unix.R_OK); err != nil {
+		return false, err
+	}
+	fd, err := reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return false, err
 	}
@@ -81,7 +79,8 @@ func (n *node) entry(dir *descriptor, raw *rawEntry, want vfs.AttrMask) vfs.DirE
 // needs no search permission of the caller: reading the directory told the
 // name, and attributes need none.
 func (n *node) statEntry(dir *descriptor, e *vfs.DirEntry, want vfs.AttrMask) error {
-	fd, err := n.openEntry(dir, vfs.Root, e.Name)
+	defer n.settle()()
+	fd, err := n.fs.openOwn(dir, e.Name)
 	if err != nil {
 		return err
 	}

@@ -43,8 +43,9 @@
 // descriptor could not be opened again after a chmod, each open file then
 // keeps one.
 //
-// # umask
+// # What Open changes for the whole process
 //
-// A new node gets the mode its creator asked for, so [Open] sets the umask of
-// the whole process to 0.
+// A new node gets the mode its creator asked for, so [Open] sets the umask to
+// 0. Threads act for callers with the callers' groups only, so a process of
+// root gives up its own.
 package host

@@ -16,9 +16,9 @@ import (
 type file struct {
 	node   *node
 	access access
-	// cred makes the changes, so that quotas, the blocks reserved for root
+	// uid makes the changes, so that quotas, the blocks reserved for root
 	// and the clearing of set-id bits work as for a local process.
-	cred *vfs.Cred
+	uid uint32
 	// held is for a process that could not open the file again.
 	held *descriptor
 
@@ -42,7 +42,7 @@ func (n *node) Open(_ context.Context, cred *vfs.Cred, how vfs.OpenFlags) (vfs.F
 	if a == 0 {
 		return nil, vfs.EINVAL
 	}
-	desc, st, err := n.live(vfs.AttrType | vfs.AttrOwner)
+	desc, st, err := n.live(vfs.AttrType | vfs.AttrOwner | vfs.AttrChange)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (n *node) Open(_ context.Context, cred *vfs.Cred, how vfs.OpenFlags) (vfs.F
 	}
 	passes := how&vfs.OpenReclaim != 0 || how&vfs.OpenOwner != 0 && st.Uid == cred.UID
 	if !passes {
-		if err := n.fs.as(cred, func() error { return mayAccess(desc.fd, a.mode()) }); err != nil {
+		if err := n.fs.may(cred, desc, &st, a.mode()); err != nil {
 			return nil, err
 		}
 	}
@@ -67,7 +67,7 @@ func (n *node) Open(_ context.Context, cred *vfs.Cred, how vfs.OpenFlags) (vfs.F
 
 // opened makes the File; desc is any descriptor of the node.
 func (n *node) opened(desc *descriptor, cred *vfs.Cred, a access) (*file, error) {
-	f := &file{node: n, access: a, cred: cred}
+	f := &file{node: n, access: a, uid: cred.UID}
 	if n.fs.ids == nil {
 		held, err := n.fs.data(n.handle, a)
 		if err != nil {
@@ -210,7 +210,7 @@ func (f *file) change(fn func(fd int) error) error {
 	}
 	defer desc.release()
 	fs := f.node.fs
-	err = fs.as(f.cred, func() error { return fn(desc.fd) })
+	err = fs.asWriter(f.uid, func() error { return fn(desc.fd) })
 	fs.noteChange(f.node.handle, desc.fd) // also an error may come after a part
 	return err
 }

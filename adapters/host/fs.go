@@ -56,10 +56,11 @@ type FS struct {
 	root               *node
 	caps               vfs.Caps
 
-	ids     *identities // nil: SingleUser
-	table   *table      // nil: the kernel has handles
-	fds     *descriptors
-	changes *changes
+	ids      *identities // nil: SingleUser
+	table    *table      // nil: the kernel has handles
+	fds      *descriptors
+	changes  *changes  // nil: ctimes tell changes apart
+	verdicts *verdicts // nil: ctimes do not tell when permissions change
 
 	// dirLocks serialise the changes of a directory. At most two are taken
 	// at once, in the order of the array; they come before all other locks.
@@ -72,7 +73,8 @@ type FS struct {
 
 var _ vfs.FS = (*FS)(nil)
 
-// Open serves the directory dir. It sets the umask of the process to 0.
+// Open serves the directory dir. It sets the umask of the process to 0 and, if
+// the process can act as other users, gives up its supplementary groups.
 func Open(dir string, opts Options) (*FS, error) {
 	f := &FS{
 		log:          opts.Log,
@@ -134,7 +136,9 @@ func (f *FS) openRoot(dir string, noHandles bool) (err error) {
 		return openError(dir, err)
 	}
 	f.kind = kindOf(fst.Type)
-	if !fineGrained(fst.Type) {
+	fine := fineGrained(fst.Type)
+	f.verdicts = newVerdicts(f.kind, fine)
+	if !fine {
 		f.changes = &changes{ahead: make(map[string]uint64)}
 	}
 	if noHandles || !f.probeHandles() {

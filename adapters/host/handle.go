@@ -100,15 +100,34 @@ func (f *FS) handleOf(fd int, dir []byte, name string) ([]byte, error) {
 }
 
 // path returns the path descriptor of a node. The caller releases it.
-func (f *FS) path(handle []byte) (*descriptor, error) {
-	if desc := f.fds.get(handle, pathOnly); desc != nil {
-		return desc, nil
+func (f *FS) path(handle []byte) (*descriptor, error) { return f.pathAt(handle, 0) }
+
+// pathAt is path, for a node that the table has led to over depth directories.
+//
+// Who renames or removes a node holds its descriptor until the table knows the
+// new place or the open file is pinned. So a node that was not found is in the
+// cache, or was moved meanwhile and is looked for again, or is gone.
+func (f *FS) pathAt(handle []byte, depth int) (*descriptor, error) {
+	const tries = 100
+	for try := 1; ; try++ {
+		moves := f.table.moveCount()
+		if desc := f.fds.get(handle, pathOnly); desc != nil {
+			return desc, nil
+		}
+		fd, err := f.openHandle(handle, depth)
+		if err == nil {
+			return f.fds.put(handle, pathOnly, fd), nil
+		}
+		if !errors.Is(err, vfs.ESTALE) {
+			return nil, err
+		}
+		if desc := f.fds.get(handle, pathOnly); desc != nil {
+			return desc, nil
+		}
+		if moves == f.table.moveCount() || try == tries {
+			return nil, err
+		}
 	}
-	fd, err := f.openHandle(handle, 0)
-	if err != nil {
-		return nil, err
-	}
-	return f.fds.put(handle, pathOnly, fd), nil
 }
 
 // openHandle returns a new path descriptor. depth counts how many directories

@@ -71,40 +71,35 @@ func (n *node) GetAttr(_ context.Context, want vfs.AttrMask) (vfs.Attr, error) {
 // Access implements vfs.Node. The kernel answers, so that ACLs, read-only
 // mounts and immutable files count.
 func (n *node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.Access, error) {
-	desc, st, err := n.live(vfs.AttrType)
+	desc, st, err := n.live(vfs.AttrType | vfs.AttrChange)
 	if err != nil {
 		return 0, err
 	}
 	defer desc.release()
 	isDir := typeOf(st.Mode) == vfs.TypeDirectory
 	var granted vfs.Access
-	err = n.fs.as(cred, func() error {
-		may := func(mode uint32) bool { return mayAccess(desc.fd, mode) == nil }
-		const reads = vfs.AccessRead | vfs.AccessXattrRead | vfs.AccessXattrList
-		if want&reads != 0 && may(unix.R_OK) {
-			granted |= reads
+	may := func(mode uint32) bool { return n.fs.may(cred, desc, &st, mode) == nil }
+	const reads = vfs.AccessRead | vfs.AccessXattrRead | vfs.AccessXattrList
+	if want&reads != 0 && may(unix.R_OK) {
+		granted |= reads
+	}
+	const search = vfs.AccessLookup | vfs.AccessExecute
+	const changes = vfs.AccessModify | vfs.AccessExtend | vfs.AccessDelete
+	if (want&search != 0 || isDir && want&changes != 0) && may(unix.X_OK) {
+		granted |= search
+	}
+	if want&(changes|vfs.AccessXattrWrite) != 0 && may(unix.W_OK) {
+		granted |= vfs.AccessXattrWrite
+		if !isDir || granted&search != 0 {
+			granted |= changes
 		}
-		const search = vfs.AccessLookup | vfs.AccessExecute
-		const changes = vfs.AccessModify | vfs.AccessExtend | vfs.AccessDelete
-		if want&search != 0 || isDir && want&changes != 0 {
-			if may(unix.X_OK) {
-				granted |= search
-			}
-		}
-		if want&(changes|vfs.AccessXattrWrite) != 0 && may(unix.W_OK) {
-			granted |= vfs.AccessXattrWrite
-			if !isDir || granted&search != 0 {
-				granted |= changes
-			}
-		}
-		return nil
-	})
+	}
 	if isDir {
 		granted &^= vfs.AccessExecute
 	} else {
 		granted &^= vfs.AccessLookup | vfs.AccessDelete
 	}
-	return granted & want, err
+	return granted & want, nil
 }
 
 // mayAccess asks whether the thread may access the node behind fd.
@@ -120,16 +115,17 @@ func (n *node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node,
 	if err := vfs.CheckName(name); err != nil {
 		return nil, err
 	}
-	dir, err := n.fs.path(n.handle)
+	dir, st, err := n.live(vfs.AttrType | vfs.AttrChange)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.release()
-	fd, err := n.openEntry(dir, cred, name)
+	if typeOf(st.Mode) != vfs.TypeDirectory {
+		return nil, vfs.ENOTDIR
+	}
+	defer n.settle()()
+	fd, err := n.fs.openEntry(dir, &st, cred, name)
 	if err != nil {
-		if errors.Is(err, vfs.ENOENT) && unlinked(dir.fd) {
-			return nil, vfs.ESTALE
-		}
 		return nil, err
 	}
 	c, desc, err := n.child(fd, name)
@@ -140,15 +136,23 @@ func (n *node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node,
 	return c, nil
 }
 
-// openEntry returns a path descriptor of an entry of n, whose descriptor is
-// dir, if cred may search it.
-func (n *node) openEntry(dir *descriptor, cred *vfs.Cred, name string) (fd int, err error) {
-	err = n.fs.as(cred, func() (err error) {
-		fd, err = openName(dir.fd, name, unix.O_PATH, 0)
-		return err
-	})
+// settle keeps the entries of a directory where they are while the table is
+// told of one.
+func (n *node) settle() (done func()) {
+	if n.fs.table == nil {
+		return func() {}
+	}
+	l := n.dirLock()
+	l.Lock()
+	return l.Unlock
+}
+
+// openOwn returns a path descriptor of an entry of the directory dir, with the
+// rights of the process.
+func (f *FS) openOwn(dir *descriptor, name string) (int, error) {
+	fd, err := openName(dir.fd, name, unix.O_PATH, 0)
 	if errors.Is(err, vfs.EXDEV) {
-		return -1, n.fs.refuseMount(dir, name)
+		return -1, f.refuseMount(dir, name)
 	}
 	return fd, err
 }

@@ -13,7 +13,7 @@ import (
 // target opens the entry that is about to go away, so that the node can be
 // kept if it is open. nil and no error if there is none.
 func (c *changing) target(cred *vfs.Cred, name string) (*node, *descriptor, error) {
-	fd, err := c.node.openEntry(c.descriptor, cred, name)
+	fd, err := c.node.fs.openEntry(c.descriptor, &c.stat, cred, name)
 	if errors.Is(err, vfs.ENOENT) {
 		return nil, nil, nil
 	}
@@ -149,7 +149,7 @@ func rename(a, b *changing, cred *vfs.Cred, oldName, newName string, flags vfs.R
 	}
 	f.noteChange(moved.handle, movedDesc.fd)
 	if f.table != nil {
-		if err := f.table.record(moved.handle, place{b.node.handle, newName}); err != nil {
+		if err := f.table.moved(moved.handle, place{b.node.handle, newName}); err != nil {
 			return err
 		}
 	}

@@ -132,7 +132,7 @@ func (f *FS) setTimes(fd int, cred *vfs.Cred, set *vfs.SetAttr) error {
 	if !errors.Is(err, vfs.EPERM) || set.Has(vfs.SetAtime|vfs.SetMtime) {
 		return err
 	}
-	if err := f.as(cred, func() error { return mayAccess(fd, unix.W_OK) }); err != nil {
+	if err := f.asking(cred, func() error { return mayAccess(fd, unix.W_OK) }); err != nil {
 		return err
 	}
 	return setAs(vfs.Root)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -54,8 +55,10 @@ type place struct {
 // with the process.
 type table struct {
 	bucket Bucket
-	mu     sync.Mutex
-	places map[string]place // used if bucket is nil
+	moves  atomic.Uint64 // renames that were recorded
+
+	mu     sync.Mutex       // of every change, also in the bucket
+	places map[string]place // if bucket is nil
 }
 
 // placeKey sets the keys of places apart from others in the bucket.
@@ -65,10 +68,27 @@ func newTable(bucket Bucket) *table {
 	return &table{bucket: bucket, places: make(map[string]place)}
 }
 
+// moveCount is 0 where there is no table.
+func (t *table) moveCount() uint64 {
+	if t == nil {
+		return 0
+	}
+	return t.moves.Load()
+}
+
+func (p place) equal(q place) bool {
+	return p.name == q.name && string(p.dir) == string(q.dir)
+}
+
+// get fails with ESTALE if the place is not known.
 func (t *table) get(handle []byte) (place, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.load(handle)
+}
+
+func (t *table) load(handle []byte) (place, error) {
 	if t.bucket == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
 		p, ok := t.places[string(handle)]
 		if !ok {
 			return p, vfs.ESTALE
@@ -85,29 +105,52 @@ func (t *table) get(handle []byte) (place, error) {
 	return place{slices.Clone(v[:tableHandle]), string(v[tableHandle:])}, nil
 }
 
-// record remembers where a node is. Writing is costlier than reading, and most
-// lookups find what is already known.
-func (t *table) record(handle []byte, p place) error {
-	if old, err := t.get(handle); err == nil && old.name == p.name && string(old.dir) == string(p.dir) {
-		return nil
-	}
+func (t *table) store(handle []byte, p place) error {
 	if t.bucket == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
 		t.places[string(handle)] = p
 		return nil
 	}
 	return t.bucket.Put(append([]byte(placeKey), handle...), append(slices.Clone(p.dir), p.name...))
 }
 
+// record remembers where a node is; the caller holds the lock of the directory.
+// Writing is costlier than reading, and most lookups find what is known.
+func (t *table) record(handle []byte, p place) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old, err := t.load(handle); err == nil && old.equal(p) {
+		return nil
+	}
+	return t.store(handle, p)
+}
+
+// moved records where a node was moved to.
+func (t *table) moved(handle []byte, to place) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.moves.Add(1)
+	return t.store(handle, to)
+}
+
+// corrected records that a node was not in the place from but in to, unless
+// somebody who knows better has recorded another.
+func (t *table) corrected(handle []byte, from, to place) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old, err := t.load(handle); err != nil || !old.equal(from) {
+		return nil
+	}
+	return t.store(handle, to)
+}
+
 // drop forgets the place p of a node, unless it was seen elsewhere since.
 func (t *table) drop(handle []byte, p place) error {
-	if old, err := t.get(handle); err != nil || old.name != p.name || string(old.dir) != string(p.dir) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old, err := t.load(handle); err != nil || !old.equal(p) {
 		return nil
 	}
 	if t.bucket == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
 		delete(t.places, string(handle))
 		return nil
 	}
@@ -129,13 +172,9 @@ func (f *FS) openTableHandle(handle []byte, depth int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	dir := f.fds.get(p.dir, pathOnly)
-	if dir == nil {
-		fd, err := f.openHandle(p.dir, depth+1)
-		if err != nil {
-			return -1, err
-		}
-		dir = f.fds.put(p.dir, pathOnly, fd)
+	dir, err := f.pathAt(p.dir, depth+1)
+	if err != nil {
+		return -1, err
 	}
 	defer dir.release()
 	if fd, err := openIdentical(dir.fd, p.name, handle); err == nil {
@@ -151,7 +190,11 @@ func (f *FS) openTableHandle(handle []byte, depth int) (int, error) {
 	if err != nil {
 		return -1, vfs.ESTALE
 	}
-	return fd, f.table.record(handle, place{p.dir, name})
+	if err := f.table.corrected(handle, p, place{p.dir, name}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // openIdentical opens name if it is the node with that handle.

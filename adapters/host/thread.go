@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,12 +18,13 @@ import (
 // (credentials(7), nptl(7)).
 type identities struct {
 	uid, gid int
-	groups   []uint32
 	full     [2]unix.CapUserData // of the process
 	acting   [2]unix.CapUserData // while acting for somebody other than root
 }
 
-// newIdentities returns nil if this process cannot act as other users.
+// newIdentities returns nil if this process cannot act as other users. It gives
+// up the supplementary groups of the whole process: root gains nothing by them,
+// and callers must not.
 func newIdentities() *identities {
 	ids := &identities{uid: os.Geteuid(), gid: os.Getegid()}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -33,12 +35,8 @@ func newIdentities() *identities {
 	if ids.full[0].Effective&needed != needed {
 		return nil
 	}
-	groups, err := os.Getgroups()
-	if err != nil {
+	if syscall.Setgroups(nil) != nil { // of all threads, unlike package unix's
 		return nil
-	}
-	for _, g := range groups {
-		ids.groups = append(ids.groups, uint32(g))
 	}
 	// What setfsuid(2) drops by itself is not enough: CAP_SYS_RESOURCE
 	// ignores quotas and reserved blocks, CAP_SYS_ADMIN opens trusted
@@ -52,32 +50,56 @@ func newIdentities() *identities {
 // as runs fn with the permissions of cred. fn makes system calls and nothing
 // that could wait for another goroutine.
 func (f *FS) as(cred *vfs.Cred, fn func() error) error {
-	ids := f.ids
-	if ids == nil || ids.isProcess(cred) {
+	return f.switched(cred, true, fn)
+}
+
+// asWriter is as for changes through an open file, for which the groups are of
+// no account.
+func (f *FS) asWriter(uid uint32, fn func() error) error {
+	cred := vfs.Cred{UID: uid}
+	if f.ids != nil {
+		cred.GID = uint32(f.ids.gid)
+	}
+	return f.switched(&cred, true, fn)
+}
+
+// asking is as for calls that only ask for permission. Of the capabilities only
+// those that override permissions matter to these, and setfsuid(2) drops them.
+func (f *FS) asking(cred *vfs.Cred, fn func() error) error {
+	return f.switched(cred, false, fn)
+}
+
+func (f *FS) switched(cred *vfs.Cred, drop bool, fn func() error) error {
+	if f.actsAsProcess(cred) {
 		return fn()
 	}
+	ids := f.ids
+	drop = drop && cred.UID != 0
 	runtime.LockOSThread()
-	err := ids.assume(cred)
+	err := ids.assume(cred, drop)
 	if err == nil {
 		err = fn()
 	}
 	// A thread that cannot be given its own identity back must not run
 	// anything else: the panic ends the goroutine, which is still locked to
 	// the thread, and the runtime ends the thread with it.
-	ids.restore()
+	ids.restore(cred, drop)
 	runtime.UnlockOSThread()
 	return err
 }
 
-// isProcess reports that cred has the rights and makes the files of the
-// process itself. Groups add nothing to root.
-func (ids *identities) isProcess(cred *vfs.Cred) bool {
-	return int(cred.UID) == ids.uid && int(cred.GID) == ids.gid
+// actsAsProcess reports that calls for cred are made as the process itself:
+// since it cannot do otherwise, or because cred has the rights and makes the
+// files of root. Groups add nothing to these.
+func (f *FS) actsAsProcess(cred *vfs.Cred) bool {
+	return f.ids == nil || int(cred.UID) == f.ids.uid && int(cred.GID) == f.ids.gid
 }
 
-func (ids *identities) assume(cred *vfs.Cred) error {
-	if e := setgroups(cred.Groups); e != 0 {
-		return vfs.Errorf(vfs.EPERM, "setgroups %v: %v", cred.Groups, e)
+func (ids *identities) assume(cred *vfs.Cred, drop bool) error {
+	if hasGroups(cred) {
+		if e := setgroups(cred.Groups); e != 0 {
+			return vfs.Errorf(vfs.EPERM, "setgroups %v: %v", cred.Groups, e)
+		}
 	}
 	// setfs[ug]id report no error but the previous id, so each is asked
 	// again with an id that is never valid. Going on after a refusal, as
@@ -91,7 +113,7 @@ func (ids *identities) assume(cred *vfs.Cred) error {
 	if got := setfsid(unix.SYS_SETFSUID, noID); got != cred.UID {
 		return vfs.Errorf(vfs.EPERM, "cannot act as user %d", cred.UID)
 	}
-	if cred.UID == 0 {
+	if !drop {
 		return nil
 	}
 	if e := capset(&ids.acting); e != 0 {
@@ -100,16 +122,30 @@ func (ids *identities) assume(cred *vfs.Cred) error {
 	return nil
 }
 
-func (ids *identities) restore() {
+func (ids *identities) restore(cred *vfs.Cred, dropped bool) {
 	setfsid(unix.SYS_SETFSUID, uint32(ids.uid))
 	setfsid(unix.SYS_SETFSGID, uint32(ids.gid))
-	e := setgroups(ids.groups)
-	if e == 0 {
+	var e unix.Errno
+	if hasGroups(cred) {
+		e = setgroups(nil)
+	}
+	if e == 0 && dropped {
 		e = capset(&ids.full)
 	}
 	if e != 0 || setfsid(unix.SYS_SETFSUID, noID) != uint32(ids.uid) {
 		panic(fmt.Sprintf("host: a thread cannot take its own identity back: %v", e))
 	}
+}
+
+// hasGroups reports that cred has groups beside its GID. Most have not, and the
+// process has none.
+func hasGroups(cred *vfs.Cred) bool {
+	for _, g := range cred.Groups {
+		if g != cred.GID {
+			return true
+		}
+	}
+	return false
 }
 
 const noID = ^uint32(0)
