@@ -1,0 +1,151 @@
+package guest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// Lease is the lease time that appliances give in tests, and also the
+	// length of their grace period.
+	Lease = 10 * time.Second
+
+	readyLimit = 20 * time.Second
+	stopLimit  = 20 * time.Second
+)
+
+// Appliance is a server under test.
+type Appliance struct {
+	net    *Network
+	args   []string
+	log    *transcript
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process is gone and waited for
+	err    error         // how it ended; read it after exited is closed
+}
+
+// StartAppliance starts the appliance with exports in the form of its flag
+// --export, and returns when it serves. At the end of the test it is asked to
+// stop and must do so with exit code 0. If the test fails, its log is logged.
+func StartAppliance(t testing.TB, n *Network, exports ...string) *Appliance {
+	t.Helper()
+	args := []string{"serve", "--nfs", serverIP + ":2049", "--admin", "off", "--state", t.TempDir(),
+		"--lease", Lease.String(), "--grace", Lease.String()}
+	for _, e := range exports {
+		args = append(args, "--export", e)
+	}
+	a := &Appliance{net: n, args: args, log: newTranscript()}
+	t.Cleanup(func() {
+		if a.cmd != nil {
+			a.Stop(t)
+		}
+		if t.Failed() {
+			t.Logf("log of the appliance:\n%s", a.log)
+		}
+	})
+	a.start(t)
+	return a
+}
+
+// IP is the address that guests reach the appliance at.
+func (a *Appliance) IP() string { return serverIP }
+
+// binary is the appliance to test: FSVA_APPLIANCE, or this checkout's.
+func binary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("FSVA_APPLIANCE"); path != "" {
+		return path
+	}
+	return build(t, "github.com/fsva/fsva/cmd/appliance")
+}
+
+func (a *Appliance) start(t testing.TB) {
+	t.Helper()
+	out := newTranscript()
+	a.cmd = exec.Command(binary(t), a.args...)
+	a.cmd.Stdout, a.cmd.Stderr = out, a.log
+	a.exited = make(chan struct{})
+	if err := a.net.start(a.cmd); err != nil {
+		t.Fatalf("start the appliance: %v", err)
+	}
+	go func() {
+		a.err = a.cmd.Wait()
+		close(a.exited)
+	}()
+	limit := time.After(readyLimit)
+	for {
+		said, more := out.contains("\nready")
+		if said || strings.HasPrefix(out.String(), "ready") {
+			return
+		}
+		select {
+		case <-more:
+		case <-a.exited:
+			t.Fatalf("the appliance ended at its start: %v\n%s", a.err, out)
+		case <-limit:
+			t.Fatalf("the appliance was not ready within %v:\n%s", readyLimit, out)
+		}
+	}
+}
+
+// Kill9 ends the appliance as a crash would.
+func (a *Appliance) Kill9(t testing.TB) {
+	t.Helper()
+	select {
+	case <-a.exited:
+		t.Fatalf("the appliance ended by itself: %v", a.err)
+	default:
+	}
+	_ = a.cmd.Process.Kill() // cannot have ended: nobody has waited for it
+	<-a.exited
+}
+
+// Restart starts the appliance again, with the same exports and state, after
+// Kill9 or Stop.
+func (a *Appliance) Restart(t testing.TB) {
+	t.Helper()
+	a.start(t)
+}
+
+// Crash kills the appliance and starts it again.
+func (a *Appliance) Crash(t testing.TB) {
+	t.Helper()
+	a.Kill9(t)
+	a.Restart(t)
+}
+
+// Stop asks the appliance to stop, and fails the test unless it ends with exit
+// code 0. It does nothing after Kill9.
+func (a *Appliance) Stop(t testing.TB) {
+	t.Helper()
+	if s := a.cmd.ProcessState; s != nil && s.Sys().(syscall.WaitStatus).Signaled() {
+		return
+	}
+	_ = a.cmd.Process.Signal(syscall.SIGTERM) // if it has ended, err tells
+	select {
+	case <-a.exited:
+		if a.err != nil {
+			t.Errorf("the appliance ended with %v", a.err)
+		}
+	case <-time.After(stopLimit):
+		t.Errorf("the appliance did not stop within %v", stopLimit)
+		_ = a.cmd.Process.Kill()
+		<-a.exited
+	}
+}
+
+// Dir makes a directory and returns it, with the export of it under name,
+// whose root guests may use as root.
+func Dir(t testing.TB, name string) (dir, export string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, name + "=host:" + dir + ",squash=none"
+}

@@ -1,0 +1,133 @@
+package guest
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// serverIP is the address of the machine that the appliance runs on. Networks
+// do not see each other, so that all can use the same addresses.
+const serverIP = "10.77.0.1"
+
+// Network is a machine for the appliance with guests around it: a network and
+// a mount table of its own, seen by nothing else. It belongs to one thread,
+// and the kernel destroys it when that thread and the processes started in it
+// are gone, so that nothing is left over even if the test binary is killed.
+type Network struct {
+	do     chan func()
+	ended  chan struct{}
+	mu     sync.Mutex
+	guests int
+}
+
+// NewNetwork makes a network for the length of a test. It skips the test if
+// guests cannot run here.
+func NewNetwork(t testing.TB) *Network {
+	t.Helper()
+	require(t)
+	n := &Network{do: make(chan func()), ended: make(chan struct{})}
+	failed := make(chan error)
+	go n.own(failed)
+	if err := <-failed; err != nil {
+		<-n.ended
+		t.Fatalf("make a namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		close(n.do)
+		<-n.ended
+	})
+	n.Run(t, `ip link set lo up
+		ip link add br0 type bridge
+		ip address add `+serverIP+`/24 dev br0
+		ip link set br0 up`)
+	return n
+}
+
+// own moves its thread into new namespaces and works there. It never unlocks
+// the thread, so that the runtime ends it instead of reusing it.
+func (n *Network) own(failed chan<- error) {
+	defer close(n.ended)
+	runtime.LockOSThread()
+	err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS)
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	failed <- err
+	if err != nil {
+		return
+	}
+	for f := range n.do {
+		f()
+	}
+}
+
+// in calls f inside the network and returns its error.
+func (n *Network) in(f func() error) error {
+	result := make(chan error, 1)
+	n.do <- func() { result <- f() }
+	return <-result
+}
+
+// start starts a process inside the network. The kernel kills it if the
+// thread of the network ends first.
+func (n *Network) start(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	return n.in(cmd.Start)
+}
+
+// dial connects to a guest.
+func (n *Network) dial(address string) (c net.Conn, err error) {
+	err = n.in(func() error {
+		c, err = net.DialTimeout("tcp", address, 5*time.Second)
+		return err
+	})
+	return c, err
+}
+
+// Run runs a shell script on the machine of the appliance, as root, and
+// returns what it printed. The test fails if the script does.
+func (n *Network) Run(t testing.TB, script string) string {
+	t.Helper()
+	out, err := n.run(script)
+	if err != nil {
+		t.Fatalf("on the server: %s\n%v\n%s", script, err, out)
+	}
+	return out
+}
+
+func (n *Network) run(script string) (string, error) {
+	var out strings.Builder
+	cmd := exec.Command("/bin/sh", "-ec", script)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := n.start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
+}
+
+// plug adds a port for one more guest to the bridge. It returns the names of
+// the port and the guest, and the guest's address.
+func (n *Network) plug(t testing.TB) (port, name, ip string) {
+	t.Helper()
+	n.mu.Lock()
+	n.guests++
+	id := n.guests
+	n.mu.Unlock()
+	port = fmt.Sprintf("tap%d", id)
+	n.Run(t, fmt.Sprintf(`ip tuntap add %[1]s mode tap
+		ip link set %[1]s master br0 up`, port))
+	return port, fmt.Sprintf("guest%d", id), fmt.Sprintf("10.77.0.%d", id+1)
+}

@@ -1,0 +1,64 @@
+package guest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// built holds the programs that have been built, each once in a run.
+var built struct {
+	sync.Mutex
+	dir string // where Main keeps them
+	err map[string]error
+}
+
+// Main runs the tests of a package that boots guests. It owns the directory
+// that programs are built in.
+func Main(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "fsva-guest-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	// Guests run programs as any user.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	built.dir, built.err = dir, map[string]error{}
+	return m.Run()
+}
+
+// Program builds a program of this folder's prog and returns its path, which
+// is the same on the host and in guests.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	return build(t, "github.com/fsva/fsva/tests/guest/prog/"+name)
+}
+
+// build builds a main package as a static binary.
+func build(t testing.TB, pkg string) string {
+	t.Helper()
+	built.Lock()
+	defer built.Unlock()
+	file := filepath.Join(built.dir, filepath.Base(pkg))
+	err, done := built.err[file]
+	if !done {
+		cmd := exec.Command("go", "build", "-o", file, pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		var out []byte
+		if out, err = cmd.CombinedOutput(); err != nil {
+			err = fmt.Errorf("%v: %w\n%s", cmd, err, out)
+		}
+		built.err[file] = err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
