@@ -8,8 +8,9 @@ import (
 
 // A Handler answers the calls of one version of one program. ServeRPC decodes
 // call.Args, appends the results to call.Reply and returns the accept status:
-// Success, ProcUnavail or GarbageArgs (then nothing of Reply is sent). It runs
-// on the goroutine that reads the connection; see [Call.MayBlock].
+// Success, ProcUnavail, GarbageArgs or SystemErr. Unless it is Success nothing
+// of Reply is sent. It runs on the goroutine that reads the connection, which
+// is the fastest for what is quick; what is not says so by [Call.MayBlock].
 type Handler interface {
 	ServeRPC(call *Call) AcceptStat
 }
@@ -26,20 +27,6 @@ const (
 	SystemErr    AcceptStat = 5
 )
 
-// Auth flavors (RFC 5531 §8.2).
-const (
-	AuthNone uint32 = 0
-	AuthSys  uint32 = 1
-)
-
-// Auth is who the caller says it is.
-type Auth struct {
-	Flavor   uint32
-	Machine  string   // AUTH_SYS machine name
-	UID, GID uint32   // AUTH_SYS
-	GIDs     []uint32 // AUTH_SYS, at most 16
-}
-
 // Call is one call that came in. It and what it points to are valid until
 // ServeRPC returns.
 type Call struct {
@@ -50,11 +37,17 @@ type Call struct {
 	Version   uint32
 	Procedure uint32
 	Auth      Auth
-	Args      xdr.Decoder // aliases the record's buffer
-	Reply     Reply
+	// HeaderSize is the length of the call before Args, in bytes.
+	HeaderSize int
+	Args       xdr.Decoder // aliases the record's buffer
+	Reply      Reply
+
+	gids [maxGIDs]uint32 // what Auth.GIDs is made of
+	loop *loop
 }
 
-// Reply collects the results of a call.
-type Reply struct {
-	xdr.Encoder
-}
+// MayBlock says that the call may take a while: for a disk, for another
+// guest, or just for much data. From now on another goroutine reads the
+// connection, and calls that come in meanwhile are answered first. Calling it
+// again does nothing.
+func (c *Call) MayBlock() { c.loop.handOver() }

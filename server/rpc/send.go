@@ -1,0 +1,183 @@
+package rpc
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// send writes everything in b that has not been written, parts and all, and
+// empties it. Calls from several goroutines write one after the other.
+func (c *Conn) send(r *Reply) error {
+	c.writing.Lock()
+	err := c.write(r)
+	c.writing.Unlock()
+	r.reset()
+	if err != nil {
+		c.fail(fmt.Errorf("send: %w", err))
+	}
+	return err
+}
+
+// sendEarly writes replies that are whole while the one behind them is not.
+func (c *Conn) sendEarly(b []byte) {
+	c.writing.Lock()
+	err := c.writeBytes(b)
+	c.writing.Unlock()
+	if err != nil {
+		c.fail(fmt.Errorf("send: %w", err))
+	}
+}
+
+// reset empties the reply.
+func (r *Reply) reset() {
+	r.Rewind(Mark{})
+	r.sent, r.base, r.results = 0, 0, 0
+}
+
+func (c *Conn) write(r *Reply) error {
+	if len(r.parts) == 0 {
+		return c.writeBytes(r.Buf[r.sent:])
+	}
+	var bufs net.Buffers
+	at := r.sent
+	flush := func(more bool) error {
+		if len(bufs) == 0 {
+			return nil
+		}
+		err := c.writeBuffers(bufs, more)
+		bufs = nil
+		return err
+	}
+	for i := range r.parts {
+		p := &r.parts[i]
+		if p.at > at {
+			bufs = append(bufs, r.Buf[at:p.at])
+			at = p.at
+		}
+		if p.buf != nil {
+			bufs = append(bufs, p.buf.B[:p.n])
+			continue
+		}
+		if p.n == 0 {
+			continue
+		}
+		if c.raw == nil {
+			bufs = append(bufs, p.appendTo(nil))
+			continue
+		}
+		if err := flush(true); err != nil {
+			return err
+		}
+		if err := c.sendFile(p); err != nil {
+			return err
+		}
+	}
+	if at < len(r.Buf) {
+		bufs = append(bufs, r.Buf[at:])
+	}
+	return flush(false)
+}
+
+// writeBytes writes b, at best by one system call and without timers.
+func (c *Conn) writeBytes(b []byte) error {
+	if c.raw == nil {
+		return c.writeSlowly(b)
+	}
+	c.out = b
+	if err := c.raw.Write(c.writeReady); err != nil {
+		return err
+	}
+	if c.outErr != nil {
+		return c.outErr
+	}
+	if len(c.out) == 0 {
+		return nil
+	}
+	return c.writeSlowly(c.out)
+}
+
+// writeOnce writes what the socket takes now.
+func (c *Conn) writeOnce(fd uintptr) bool {
+	c.outErr = nil
+	for len(c.out) > 0 {
+		n, err := unix.SendmsgN(int(fd), c.out, nil, nil, c.outFlags|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return true // writeSlowly waits
+		case err != nil:
+			c.outErr = err
+			return true
+		default:
+			c.out = c.out[n:]
+		}
+	}
+	return true
+}
+
+// writeSlowly writes b while the client takes some of it within the timeout.
+func (c *Conn) writeSlowly(b []byte) error {
+	defer c.nc.SetWriteDeadline(time.Time{})
+	for len(b) > 0 {
+		c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
+		n, err := c.nc.Write(b[:min(len(b), 64<<10)])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// writeBuffers writes several pieces; more says that others follow at once.
+func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
+	if c.raw != nil && len(bufs) == 1 {
+		if more {
+			c.outFlags = unix.MSG_MORE
+		}
+		err := c.writeBytes(bufs[0])
+		c.outFlags = 0
+		return err
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
+	_, err := bufs.WriteTo(c.nc)
+	c.nc.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// sendFile sends a part from the page cache. Where the file has become shorter
+// zeroes go out for the rest.
+func (c *Conn) sendFile(p *part) error {
+	off, left := p.off, p.n
+	var failed error
+	c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
+	defer c.nc.SetWriteDeadline(time.Time{})
+	err := c.raw.Write(func(fd uintptr) bool {
+		for left > 0 {
+			n, err := unix.Sendfile(int(fd), p.fd, &off, left)
+			switch {
+			case err == unix.EINTR:
+			case err == unix.EAGAIN:
+				return false
+			case err != nil:
+				failed = err
+				return true
+			case n == 0: // the file ends here
+				return true
+			default:
+				left -= n
+			}
+		}
+		return true
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil || left == 0 {
+		return err
+	}
+	return c.writeSlowly(make([]byte, left))
+}
