@@ -1,0 +1,151 @@
+// Package adapters opens file systems by URL. It is the one place that knows
+// which adapters there are: a new one is a line in [schemes] and a package.
+//
+//	host:/DIR         a directory of the appliance, of whatever file system is mounted there
+//	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T
+package adapters
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/state"
+	"github.com/fsva/fsva/vfs"
+)
+
+// Env is what an adapter is told besides its URL.
+type Env struct {
+	Log       zerolog.Logger
+	Exclusive bool // nobody but the appliance changes the tree
+	Sync      bool // changes are to be durable before a call returns
+	// State keeps what the adapter has to remember over a restart; without
+	// it the adapter forgets.
+	State *state.Bucket
+}
+
+// scheme is one kind of file system.
+type scheme struct {
+	// check judges a URL without opening anything.
+	check func(source) error
+	open  func(context.Context, source, Env) (vfs.FS, error)
+	// volatile says that nothing outlives the process, so that the
+	// appliance need not remember its guests either.
+	volatile bool
+}
+
+var schemes = map[string]scheme{
+	"host": {check: checkHost, open: openHost},
+	"mem":  {check: checkMem, open: openMem, volatile: true},
+}
+
+// source is a URL taken apart: scheme:rest?query.
+type source struct {
+	url, rest string
+	query     url.Values
+}
+
+// parse takes a URL apart. The colon may be missing where nothing follows it,
+// since "url: mem:" is malformed YAML. It does not decode %XX in the rest, which is a path
+// in most schemes and stays as the operator wrote it.
+func parse(text string) (scheme, source, error) {
+	name, rest, _ := strings.Cut(text, ":")
+	s, known := schemes[name]
+	if !known {
+		return s, source{}, fmt.Errorf("%q is no known kind of file system; known are %s", text, knownSchemes())
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return s, source{}, fmt.Errorf("%q: what follows the ? is malformed: %w", text, err)
+	}
+	return s, source{text, rest, values}, nil
+}
+
+func knownSchemes() string {
+	return strings.Join(slices.Sorted(maps.Keys(schemes)), ": and ") + ":"
+}
+
+// Check says what is wrong with a URL as far as it shows without opening it.
+func Check(url string) error {
+	s, src, err := parse(url)
+	if err != nil {
+		return err
+	}
+	return s.check(src)
+}
+
+// Volatile reports whether what a valid URL names is gone with the process.
+func Volatile(url string) bool {
+	s, _, err := parse(url)
+	return err == nil && s.volatile
+}
+
+// Open opens what the URL names. The caller closes the FS.
+func Open(ctx context.Context, url string, env Env) (vfs.FS, error) {
+	s, src, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(src); err != nil {
+		return nil, err
+	}
+	return s.open(ctx, src, env)
+}
+
+// onlyKeys refuses keys of the query other than the known ones.
+func (s *source) onlyKeys(known ...string) error {
+	for _, key := range slices.Sorted(maps.Keys(s.query)) {
+		switch {
+		case !slices.Contains(known, key):
+			return fmt.Errorf("%q: unknown key %q; known are: %s", s.url, key, strings.Join(known, ", "))
+		case len(s.query[key]) > 1:
+			return fmt.Errorf("%q: %s is given twice", s.url, key)
+		}
+	}
+	return nil
+}
+
+func checkHost(s source) error {
+	if !filepath.IsAbs(s.rest) {
+		return fmt.Errorf("%q needs the absolute path of a directory, such as host:/srv/data", s.url)
+	}
+	if strings.Contains(s.url, "?") {
+		return fmt.Errorf("%q: host: takes no keys after a ?", s.url)
+	}
+	return nil
+}
+
+func checkMem(s source) error {
+	if s.rest != "" {
+		return fmt.Errorf("%q: nothing can follow mem: but ?size=SIZE", s.url)
+	}
+	if err := s.onlyKeys("size"); err != nil {
+		return err
+	}
+	_, err := s.size()
+	return err
+}
+
+// size is the key of that name in bytes, 0 if it is not there.
+func (s *source) size() (int64, error) {
+	text := s.query.Get("size")
+	if !s.query.Has("size") {
+		return 0, nil
+	}
+	digits := strings.TrimRight(text, "KMGT")
+	shift := map[string]uint{"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+	by, ok := shift[text[len(digits):]]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n <= 0 || n > (1<<63-1)>>by {
+		return 0, fmt.Errorf("%q: %q is not a size in bytes such as 64M or 2G", s.url, text)
+	}
+	return n << by, nil
+}

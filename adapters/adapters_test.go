@@ -1,0 +1,58 @@
+package adapters
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheckNamesWhatIsWrongWithAURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"host:/srv/data":     "",
+		"host:/srv/a,b":      "",
+		"mem:":               "",
+		"mem":                "",
+		"mem:?size=64M":      "",
+		"mem:?size=4096":     "",
+		"":                   "no known kind",
+		"/srv/data":          "known are host: and mem:",
+		"ftp://host/dir":     "known are host: and mem:",
+		"host:":              "absolute path",
+		"host:srv":           "absolute path",
+		"host:/srv?x=y":      "takes no keys",
+		"mem:/tmp":           "nothing can follow",
+		"mem:?sise=1G":       `unknown key "sise"`,
+		"mem:?size=":         "not a size",
+		"mem:?size=-1":       "not a size",
+		"mem:?size=0":        "not a size",
+		"mem:?size=1KK":      "not a size",
+		"mem:?size=9000000T": "not a size",
+		"mem:?size=1&size=2": "given twice",
+		"mem:?size=%zz":      "malformed",
+	} {
+		err := Check(url)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", url, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %q in it", url, err, want)
+		}
+	}
+}
+
+func TestSizesHaveBinarySuffixes(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "3K": 3 << 10, "2M": 2 << 20, "5G": 5 << 30, "1T": 1 << 40} {
+		_, src, err := parse("mem:?size=" + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := src.size(); got != want || err != nil {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+	}
+}
+
+func TestOnlyMemoryIsVolatile(t *testing.T) {
+	if !Volatile("mem:") || !Volatile("mem:?size=1G") || Volatile("host:/srv") || Volatile("nothing:") {
+		t.Error("wrong kind taken for volatile")
+	}
+}

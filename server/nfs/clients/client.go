@@ -1,0 +1,132 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsva/fsva/server/nfs/nfs4"
+	"github.com/fsva/fsva/vfs/lock"
+)
+
+// Identity is what EXCHANGE_ID says of a client.
+type Identity struct {
+	Owner     string // co_ownerid
+	Verifier  nfs4.Verifier
+	Principal Principal
+	Addr      string // of the connection it came over
+	Minor     uint32
+	Impl      string // implementation name, for listings
+}
+
+// Principal is who sent a request, as far as it matters for owning a client
+// record.
+type Principal struct {
+	Flavor uint32
+	UID    uint32
+}
+
+// Client is one record of a client: an incarnation of a guest's NFS client.
+type Client struct {
+	ID nfs4.ClientID
+	Identity
+	reg *Registry
+
+	seen      atomic.Int64 // nanoseconds since 1970 of the last sign of life
+	busy      atomic.Int32 // requests under way
+	courtesy  atomic.Bool  // the lease ran out; see Courtesy
+	reclaimed atomic.Bool  // RECLAIM_COMPLETE has been done
+
+	// Guarded by Registry.mu.
+	confirmed bool
+	sessions  []*Session
+	create    createSlot
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	dead   bool // released: no state may be added
+	serial uint32
+	opens  map[openKey]*Open
+	states map[uint32]State
+}
+
+// String names protocol and client, for listings and logs.
+func (c *Client) String() string {
+	return fmt.Sprintf("nfs4.%d %s (%q)", c.Minor, c.Addr, c.Owner)
+}
+
+// touch renews the lease.
+func (c *Client) touch(now time.Time) { c.seen.Store(now.UnixNano()) }
+
+func (c *Client) lastSeen() time.Time { return time.Unix(0, c.seen.Load()) }
+
+// Begin notes that a request of the client is being served: its lease is
+// renewed and cannot run out before End.
+func (c *Client) Begin(now time.Time) {
+	c.busy.Add(1)
+	c.touch(now)
+	if c.courtesy.Load() && c.courtesy.CompareAndSwap(true, false) {
+		c.reg.cfg.Log.Info().Stringer("client", c).Msg("client is back; nothing it held was lost")
+	}
+}
+
+// End notes that a request is done.
+func (c *Client) End() { c.busy.Add(-1) }
+
+// Courtesy implements lock.Client: the lease has run out and nothing is under
+// way.
+func (c *Client) Courtesy() bool {
+	return c.busy.Load() == 0 && c.reg.cfg.Clock().Sub(c.lastSeen()) > c.reg.cfg.Lease
+}
+
+// Expire implements lock.Client: it ends a courtesy. The right to reclaim goes
+// first and durably, for what is given to another now must not be claimed back
+// after a restart (RFC 8881 §8.4.3).
+func (c *Client) Expire(context.Context) error {
+	if !c.Courtesy() {
+		return nil // it came back; the conflict is a real one
+	}
+	if err := c.reg.forget(c); err != nil {
+		return err
+	}
+	c.reg.cfg.Log.Info().Stringer("client", c).Msg("state of a silent client given up to another")
+	c.reg.drop(c)
+	return nil
+}
+
+// forget takes away a client's right to reclaim.
+func (r *Registry) forget(c *Client) error {
+	if err := r.cfg.Store.DeleteClient([]byte(c.Owner)); err != nil {
+		return fmt.Errorf("client %v: its reclaim record cannot be deleted: %w", c, err)
+	}
+	return nil
+}
+
+// release gives back everything the client holds.
+func (c *Client) release() {
+	c.mu.Lock()
+	c.dead = true
+	opens := c.opens
+	c.opens, c.states = nil, nil
+	c.mu.Unlock()
+	c.reg.cfg.Locks.ReleaseClient(c)
+	for _, o := range opens {
+		o.file.close()
+	}
+}
+
+func (c *Client) holdsState() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.states) > 0
+}
+
+func (c *Client) stateCounts() (opens, locks int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.opens), len(c.states) - len(c.opens)
+}
+
+var _ lock.Client = (*Client)(nil)

@@ -1,0 +1,146 @@
+package clients
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsva/fsva/server/nfs/nfs4"
+	"github.com/fsva/fsva/state"
+)
+
+// grace is the time after a restart in which clients of before claim back
+// what they held and nothing else is granted (RFC 8881 §8.4.2). It ends when
+// all of them are done, at once when there are none.
+type grace struct {
+	active atomic.Bool
+
+	mu      sync.Mutex // guards what follows; a leaf
+	until   time.Time
+	pending map[string]bool // owners that may reclaim and are not done
+}
+
+func (g *grace) start(r *Registry) error {
+	recorded, err := r.cfg.Store.Clients()
+	if err != nil {
+		return fmt.Errorf("read client records: %w", err)
+	}
+	if len(recorded) == 0 {
+		return nil
+	}
+	g.pending = make(map[string]bool, len(recorded))
+	for _, c := range recorded {
+		g.pending[string(c.Owner)] = true
+	}
+	g.until = r.cfg.Clock().Add(r.cfg.Grace)
+	g.active.Store(true)
+	r.cfg.Log.Info().Int("clients", len(recorded)).Dur("grace", r.cfg.Grace).Msg("grace period: waiting for clients to reclaim their state")
+	return nil
+}
+
+// sweep ends the period when its time is over. Who has not come loses the
+// right to reclaim, durably, before anything is granted to others.
+func (g *grace) sweep(r *Registry, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.active.Load() || now.Before(g.until) {
+		return
+	}
+	g.end(r)
+}
+
+// end is called with g.mu held.
+func (g *grace) end(r *Registry) {
+	for owner := range g.pending {
+		if err := r.cfg.Store.DeleteClient([]byte(owner)); err != nil {
+			r.cfg.Log.Error().Err(err).Msg("grace period goes on: a client record cannot be deleted")
+			return
+		}
+		r.cfg.Log.Warn().Str("owner", owner).Msg("client did not reclaim in time; what it held is free")
+	}
+	clear(g.pending)
+	g.active.Store(false)
+	r.cfg.Log.Info().Msg("grace period is over")
+}
+
+// settle notes that owner has nothing more to reclaim.
+func (g *grace) settle(r *Registry, owner string) {
+	if !g.active.Load() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.pending, owner)
+	if g.active.Load() && len(g.pending) == 0 {
+		g.end(r)
+	}
+}
+
+func (g *grace) mayReclaim(owner string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pending[owner]
+}
+
+// InGrace reports whether only reclaims are granted now.
+func (r *Registry) InGrace() bool { return r.grace.active.Load() }
+
+// EndGrace ends the grace period by order of the operator; waiting lists the
+// clients that lose their claims.
+func (r *Registry) EndGrace() (waiting []string) {
+	g := &r.grace
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.active.Load() {
+		return nil
+	}
+	for owner := range g.pending {
+		waiting = append(waiting, owner)
+	}
+	g.end(r)
+	return waiting
+}
+
+// CheckReclaim says whether the client may reclaim state now.
+func (c *Client) CheckReclaim() error {
+	switch {
+	case c.reclaimed.Load() || !c.reg.InGrace():
+		return nfs4.ErrNoGrace
+	case !c.reg.grace.mayReclaim(c.Owner):
+		return nfs4.ErrReclaimBad
+	}
+	return nil
+}
+
+// CheckGrant says whether the client may be granted new state now: not in the
+// grace period, and not before it has said that it is done reclaiming (RFC
+// 8881 §8.4.2.1, §18.51.3).
+func (c *Client) CheckGrant() error {
+	if c.reg.InGrace() || !c.reclaimed.Load() {
+		return nfs4.ErrGrace
+	}
+	return nil
+}
+
+// ReclaimComplete is RECLAIM_COMPLETE (RFC 8881 §18.51). The client is on
+// record before it is answered, so that what it is granted from now on can be
+// reclaimed after a restart.
+func (c *Client) ReclaimComplete() error {
+	if c.reclaimed.Load() {
+		return nfs4.ErrCompleteAlready
+	}
+	err := c.reg.cfg.Store.PutClient(state.Client{
+		Owner:     []byte(c.Owner),
+		Verifier:  [8]byte(c.Verifier),
+		Principal: fmt.Sprintf("%d:%d", c.Principal.Flavor, c.Principal.UID),
+		Addr:      c.Addr,
+		Boot:      c.reg.cfg.Store.BootCount(),
+	})
+	if err != nil {
+		return fmt.Errorf("client %v cannot be recorded: %w", c, err)
+	}
+	c.reclaimed.Store(true)
+	c.reg.grace.settle(c.reg, c.Owner)
+	return nil
+}

@@ -1,0 +1,243 @@
+// Package clients keeps what an NFSv4.1 server remembers of its clients
+// (RFC 8881 §2.4, §2.10, §8): who they are, their sessions with the replies
+// kept for replay, their opens and byte-range locks by stateid, their leases,
+// and who may reclaim what after a restart.
+//
+// The parts, from the outside in: a [Registry] holds the [Client]s of a
+// server; a Client holds [Session]s, whose slots give exactly-once replies,
+// and state: [Open]s and the [Locks] taken under them. What conflicts with
+// what is not decided here but in package lock, which sees all protocols;
+// what must outlive a restart is in package state. Time comes from a clock
+// that tests set.
+//
+// A client whose lease has run out keeps its state as a courtesy until
+// somebody else wants what it holds: then package lock calls Client.Expire.
+package clients
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/server/nfs/nfs4"
+	"github.com/fsva/fsva/state"
+	"github.com/fsva/fsva/vfs/lock"
+)
+
+// Config is what a Registry needs.
+type Config struct {
+	Store *state.Store
+	Locks *lock.Table
+	Lease time.Duration // how long a silent client keeps its state for certain
+	Grace time.Duration // how long after a restart only reclaims are granted
+	Clock func() time.Time
+	Log   zerolog.Logger
+}
+
+// Bounds on what clients can make the server remember.
+const (
+	maxClients         = 65536
+	maxSessions        = 64      // of one client
+	maxStatesPerClient = 1 << 20 // opens and lock states
+	courtesyLimit      = 24 * time.Hour
+)
+
+// Registry is the clients of one server.
+type Registry struct {
+	cfg   Config
+	grace grace
+	boot  uint32 // distinguishes client ids of this start
+
+	// mu guards the maps and the fields of Client that say so. Lock order:
+	// Registry.mu, then Client.mu, then Session.mu. None of them is held
+	// while calling package lock or a file system; Open.mu is, and comes
+	// before them all.
+	mu       sync.RWMutex
+	byID     map[nfs4.ClientID]*Client
+	byOwner  map[string]*records
+	sessions map[nfs4.SessionID]*Session
+	serial   uint32
+}
+
+// records are the two a client owner can have at a time: one that has a
+// session, and one that waits for its first (RFC 8881 §18.35.4).
+type records struct{ confirmed, unconfirmed *Client }
+
+// NewRegistry reads who may reclaim from the store and starts the grace
+// period if there is anybody.
+func NewRegistry(cfg Config) (*Registry, error) {
+	r := &Registry{
+		cfg:      cfg,
+		boot:     uint32(cfg.Store.BootCount()),
+		byID:     make(map[nfs4.ClientID]*Client),
+		byOwner:  make(map[string]*records),
+		sessions: make(map[nfs4.SessionID]*Session),
+	}
+	if err := r.grace.start(r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Run sweeps until ctx ends.
+func (r *Registry) Run(ctx context.Context) {
+	every := min(max(r.cfg.Lease/8, 100*time.Millisecond), 5*time.Second)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			r.Sweep(ctx)
+		}
+	}
+}
+
+// Sweep does what the passing of time asks for: it ends the grace period,
+// forgets clients that never got a session or hold nothing, and gives up
+// courtesy that has lasted for a day.
+func (r *Registry) Sweep(ctx context.Context) {
+	now := r.cfg.Clock()
+	r.grace.sweep(r, now)
+	var gone, spent []*Client
+	r.mu.RLock()
+	for _, c := range r.byID {
+		idle := now.Sub(c.lastSeen())
+		switch {
+		case c.busy.Load() > 0 || idle <= r.cfg.Lease:
+		case !c.confirmed || !c.holdsState():
+			gone = append(gone, c)
+		case idle > courtesyLimit:
+			spent = append(spent, c)
+		case c.courtesy.CompareAndSwap(false, true):
+			r.cfg.Log.Info().Stringer("client", c).Dur("silent", idle).Msg("lease ran out; state is kept until somebody needs it")
+		}
+	}
+	r.mu.RUnlock()
+	for _, c := range gone {
+		r.dismiss(c)
+	}
+	for _, c := range spent {
+		if err := c.Expire(ctx); err != nil {
+			r.cfg.Log.Error().Err(err).Stringer("client", c).Msg("cannot expire client")
+		}
+	}
+}
+
+// Session returns the session of that id, nil if there is none.
+func (r *Registry) Session(id nfs4.SessionID) *Session {
+	r.mu.RLock()
+	s := r.sessions[id]
+	r.mu.RUnlock()
+	return s
+}
+
+// Client returns the client of that id, nil if there is none.
+func (r *Registry) Client(id nfs4.ClientID) *Client {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[id]
+}
+
+// Counts returns how many clients, sessions and states there are.
+func (r *Registry) Counts() (clients, sessions, opens, locks int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, c := range r.byID {
+		o, l := c.stateCounts()
+		opens, locks = opens+o, locks+l
+	}
+	return len(r.byID), len(r.sessions), opens, locks
+}
+
+// Each calls f for every confirmed client until it returns false.
+func (r *Registry) Each(f func(*Client) bool) {
+	r.mu.RLock()
+	list := make([]*Client, 0, len(r.byID))
+	for _, c := range r.byID {
+		if c.confirmed {
+			list = append(list, c)
+		}
+	}
+	r.mu.RUnlock()
+	for _, c := range list {
+		if !f(c) {
+			return
+		}
+	}
+}
+
+// newClient makes an unconfirmed record. r.mu is held.
+func (r *Registry) newClient(id Identity) *Client {
+	r.serial++
+	c := &Client{
+		reg:      r,
+		ID:       nfs4.ClientID(uint64(r.boot)<<32 | uint64(r.serial)),
+		Identity: id,
+		opens:    make(map[openKey]*Open),
+		states:   make(map[uint32]State),
+	}
+	c.touch(r.cfg.Clock())
+	r.byID[c.ID] = c
+	return c
+}
+
+// unlink takes a client and its sessions out of the maps. r.mu is held.
+func (r *Registry) unlink(c *Client) {
+	delete(r.byID, c.ID)
+	if rec := r.byOwner[c.Owner]; rec != nil {
+		if rec.confirmed == c {
+			rec.confirmed = nil
+		}
+		if rec.unconfirmed == c {
+			rec.unconfirmed = nil
+		}
+		if rec.confirmed == nil && rec.unconfirmed == nil {
+			delete(r.byOwner, c.Owner)
+		}
+	}
+	for _, s := range c.sessions {
+		delete(r.sessions, s.ID)
+		s.kill()
+	}
+	c.sessions = nil
+}
+
+// dismiss forgets a silent client that holds nothing, and that it may reclaim:
+// a restart need not wait for it.
+func (r *Registry) dismiss(c *Client) {
+	if c.reclaimed.Load() {
+		if err := r.forget(c); err != nil {
+			r.cfg.Log.Error().Err(err).Msg("a restart will wait for a client that is gone")
+		}
+	}
+	r.drop(c)
+}
+
+// drop forgets a client with everything it holds. A request of it that is
+// under way meanwhile finds the client dead when it adds state.
+func (r *Registry) drop(c *Client) {
+	r.mu.Lock()
+	r.unlink(c)
+	r.mu.Unlock()
+	c.release()
+}
+
+// newSessionID returns an id that cannot be guessed: over AUTH_SYS it is what
+// stands between a guest and another guest's session.
+func newSessionID() (id nfs4.SessionID) {
+	rand.Read(id[:]) // never fails
+	return id
+}
+
+// other makes the part of a stateid that does not change.
+func (c *Client) other(serial uint32) (o [nfs4.OtherLen]byte) {
+	binary.BigEndian.PutUint64(o[:8], uint64(c.ID))
+	binary.BigEndian.PutUint32(o[8:], serial)
+	return o
+}
