@@ -41,7 +41,7 @@ func (n *node) begin() (*changing, error) {
 // finish notes the change and makes it durable.
 func (c *changing) finish() (vfs.DirChange, error) {
 	f := c.node.fs
-	if err := f.syncMeta(c.descriptor); err != nil {
+	if err := f.syncMeta(c.fd); err != nil {
 		return vfs.DirChange{}, err
 	}
 	st, err := stat(c.fd, vfs.AttrChange)

@@ -34,14 +34,30 @@ type descriptors struct {
 }
 
 // shard is the part of the cache for the nodes whose handles hash to it. Its
-// lock is a leaf: nothing is called under it but close(2) and statx(2).
+// lock is a leaf.
 type shard struct {
-	mu   sync.Mutex
-	max  int
-	fds  map[fdKey]*descriptor
-	idle list.List // of *descriptor without users, the last used in front
-	open map[string]*openNode
+	mu     sync.Mutex
+	max    int
+	fds    map[fdKey]*descriptor
+	idle   list.List // of *descriptor without users, the last used in front
+	open   map[string]*openNode
+	doomed []int // to be closed by unlock
 }
+
+func (s *shard) lock() { s.mu.Lock() }
+
+// unlock closes what nobody needs any more, without the lock: the close that
+// frees a large file, or flushes one to a server, takes its time.
+func (s *shard) unlock() {
+	doomed := s.doomed
+	s.doomed = nil
+	s.mu.Unlock()
+	for _, fd := range doomed {
+		unix.Close(fd)
+	}
+}
+
+func (s *shard) doom(fd int) { s.doomed = append(s.doomed, fd) }
 
 type fdKey struct {
 	handle string
@@ -86,8 +102,8 @@ func (d *descriptors) shard(handle []byte) *shard {
 // get returns the cached descriptor, or nil. The caller releases it.
 func (d *descriptors) get(handle []byte, a access) *descriptor {
 	s := d.shard(handle)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	desc := s.fds[fdKey{string(handle), a}]
 	if desc != nil {
 		desc.use()
@@ -99,11 +115,11 @@ func (d *descriptors) get(handle []byte, a access) *descriptor {
 // another one if somebody was faster. The caller releases it.
 func (d *descriptors) put(handle []byte, a access, fd int) *descriptor {
 	s := d.shard(handle)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if desc := s.fds[fdKey{string(handle), a}]; desc != nil {
 		desc.use()
-		unix.Close(fd)
+		s.doom(fd)
 		return desc
 	}
 	desc := &descriptor{fd: fd, key: fdKey{string(handle), a}, home: s, users: 1}
@@ -123,20 +139,21 @@ func (desc *descriptor) use() {
 // release gives back one use.
 func (desc *descriptor) release() {
 	s := desc.home
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	desc.unuse()
 }
 
 func (desc *descriptor) unuse() {
+	s := desc.home
 	desc.users--
 	switch {
 	case desc.users > 0:
 	case desc.gone:
-		unix.Close(desc.fd)
+		s.doom(desc.fd)
 	default:
-		desc.idle = desc.home.idle.PushFront(desc)
-		desc.home.evict()
+		desc.idle = s.idle.PushFront(desc)
+		s.evict()
 	}
 }
 
@@ -158,7 +175,7 @@ func (s *shard) forget(key fdKey) {
 	if desc.idle != nil {
 		s.idle.Remove(desc.idle)
 		desc.idle = nil
-		unix.Close(desc.fd)
+		s.doom(desc.fd)
 	}
 }
 
@@ -166,8 +183,8 @@ func (s *shard) forget(key fdKey) {
 // with ESTALE if the node was removed since the caller got desc.
 func (d *descriptors) opened(desc *descriptor, a access) error {
 	s := desc.home
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	n := s.open[desc.key.handle]
 	if desc.gone && (n == nil || n.pin == nil) && unlinked(desc.fd) {
 		return vfs.ESTALE
@@ -187,8 +204,8 @@ func (d *descriptors) opened(desc *descriptor, a access) error {
 // last writer, as execve(2) fails with ETXTBSY while there are any.
 func (d *descriptors) closed(handle []byte, a access) {
 	s := d.shard(handle)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	n := s.open[string(handle)]
 	n.files--
 	if a&writeOnly != 0 {
@@ -210,8 +227,8 @@ func (d *descriptors) closed(handle []byte, a access) {
 
 func (d *descriptors) isOpen(handle []byte) bool {
 	s := d.shard(handle)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	return s.open[string(handle)] != nil
 }
 
@@ -224,8 +241,8 @@ func (d *descriptors) nameRemoved(desc *descriptor, reachable bool) {
 		return
 	}
 	s := desc.home
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	n := s.open[desc.key.handle]
 	switch {
 	case n == nil:
@@ -245,8 +262,8 @@ func (s *shard) forgetNode(handle string) {
 // forget drops all descriptors of a node that turned out to be gone.
 func (d *descriptors) forget(handle []byte) {
 	s := d.shard(handle)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	s.forgetNode(string(handle))
 }
 
@@ -254,9 +271,9 @@ func (d *descriptors) forget(handle []byte) {
 func (d *descriptors) count() (n int) {
 	for i := range d.shards {
 		s := &d.shards[i]
-		s.mu.Lock()
+		s.lock()
 		n += len(s.fds)
-		s.mu.Unlock()
+		s.unlock()
 	}
 	return n
 }
@@ -266,13 +283,13 @@ func (d *descriptors) close() error {
 	var errs []error
 	for i := range d.shards {
 		s := &d.shards[i]
-		s.mu.Lock()
+		s.lock()
 		for _, desc := range s.fds {
 			errs = append(errs, unix.Close(desc.fd))
 		}
 		clear(s.fds)
 		s.idle.Init()
-		s.mu.Unlock()
+		s.unlock()
 	}
 	return errors.Join(errs...)
 }

@@ -23,10 +23,12 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 	if typeOf(st.Mode) != vfs.TypeDirectory {
 		return false, vfs.ENOTDIR
 	}
-	if err := n.fs.may(cred, dir, &st, unix.R_OK); err != nil {
-		return false, err
-	}
-	fd, err := reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd := -1
+	err = n.fs.needing(unix.R_OK, cred, dir, &st, func() (err error) {
+		// Not openat(dir, "."): that would need search permission too.
+		fd, err = reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}

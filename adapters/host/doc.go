@@ -36,6 +36,11 @@
 // renames within one directory; it is ESTALE after a move by somebody else
 // until the file is looked up again.
 //
+// # Network file systems
+//
+// Data moves through descriptors that this process opens as root. A server
+// that squashes root refuses these; export its tree there instead.
+//
 // # Without root
 //
 // A process without CAP_SETUID and CAP_SETGID cannot act for others. Every

@@ -151,15 +151,15 @@ func (n *node) settle() (done func()) {
 // rights of the process.
 func (f *FS) openOwn(dir *descriptor, name string) (int, error) {
 	fd, err := openName(dir.fd, name, unix.O_PATH, 0)
-	if errors.Is(err, vfs.EXDEV) {
-		return -1, f.refuseMount(dir, name)
-	}
-	return fd, err
+	return fd, f.checkMount(dir, name, err)
 }
 
-// refuseMount is the answer for a directory that something is mounted on. It
-// is logged once.
-func (f *FS) refuseMount(dir *descriptor, name string) error {
+// checkMount makes the answer for a directory that something is mounted on of
+// openName's err. The first time for each it is logged.
+func (f *FS) checkMount(dir *descriptor, name string, err error) error {
+	if !errors.Is(err, vfs.EXDEV) {
+		return err
+	}
 	if _, known := f.mounts.LoadOrStore(dir.key.handle+name, true); !known {
 		path, err := unixReadlink(procPath(dir.fd))
 		if err != nil {
@@ -238,17 +238,17 @@ func (f *FS) inExport(fd int) bool {
 		return false
 	}
 	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-	var last uint64
+	var last unix.Statx_t
 	for depth := 0; err == nil && depth < maxDepth; depth++ {
 		st, serr := stat(up, vfs.AttrFileID)
-		if serr != nil || st.Ino == last { // the top is its own parent
+		if serr != nil || sameInode(&st, &last) { // the top is its own parent
 			break
 		}
-		if st.Ino == root.Ino && st.Dev_major == root.Dev_major && st.Dev_minor == root.Dev_minor {
+		if sameInode(&st, &root) {
 			unix.Close(up)
 			return true
 		}
-		last = st.Ino
+		last = st
 		next, oerr := openParent(up)
 		unix.Close(up)
 		up, err = next, oerr
@@ -257,6 +257,10 @@ func (f *FS) inExport(fd int) bool {
 		unix.Close(up)
 	}
 	return false
+}
+
+func sameInode(a, b *unix.Statx_t) bool {
+	return a.Ino == b.Ino && a.Dev_major == b.Dev_major && a.Dev_minor == b.Dev_minor
 }
 
 // ReadLink implements vfs.Node.

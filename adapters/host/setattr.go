@@ -31,8 +31,7 @@ func (n *node) modify(change func(*descriptor) error) error {
 		return err
 	}
 	defer desc.release()
-	isDir := typeOf(st.Mode) == vfs.TypeDirectory
-	if isDir {
+	if typeOf(st.Mode) == vfs.TypeDirectory {
 		l := n.dirLock()
 		l.Lock()
 		defer l.Unlock()
@@ -42,18 +41,23 @@ func (n *node) modify(change func(*descriptor) error) error {
 	if err != nil {
 		return err
 	}
-	if isDir || typeOf(st.Mode) == vfs.TypeRegular {
-		return n.fs.syncMeta(desc)
-	}
-	return nil // journaled with the next change of the directory
+	return n.fs.syncMeta(desc.fd)
 }
 
-// syncMeta makes the metadata of a file or directory durable.
-func (f *FS) syncMeta(desc *descriptor) error {
+// syncMeta makes the metadata of a file or directory durable. Other nodes
+// cannot be synced; file systems journal them with the directory.
+func (f *FS) syncMeta(node int) error {
 	if !f.syncMetadata {
 		return nil
 	}
-	fd, err := reopen(desc.fd, unix.O_RDONLY)
+	st, err := stat(node, vfs.AttrType)
+	if err != nil {
+		return err
+	}
+	if t := typeOf(st.Mode); t != vfs.TypeRegular && t != vfs.TypeDirectory {
+		return nil
+	}
+	fd, err := reopen(node, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -167,7 +171,10 @@ func (f *FS) setInitial(fd int, cred *vfs.Cred, set *vfs.SetAttr, made uint32) e
 	if rest.Set == 0 {
 		return nil
 	}
-	return f.setRest(fd, cred, &rest)
+	if err := f.setRest(fd, cred, &rest); err != nil {
+		return err
+	}
+	return f.syncMeta(fd)
 }
 
 const noMode = ^uint32(0)

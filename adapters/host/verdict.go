@@ -48,7 +48,7 @@ func newVerdicts(kind fsKind, fine bool) *verdicts {
 }
 
 // verdictKey appends to b what names the subject and the object of a verdict.
-func verdictKey(b, handle []byte, cred *vfs.Cred) []byte {
+func verdictKey(b []byte, handle string, cred *vfs.Cred) []byte {
 	b = append(b, byte(len(handle)))
 	b = append(b, handle...)
 	b = binary.NativeEndian.AppendUint32(b, cred.UID)
@@ -64,7 +64,7 @@ type keyRoom [1 + vfs.MaxNodeHandle + 4*(2+vfs.MaxGroups)]byte
 
 // allow reports whether cred was granted mode on the node with handle and
 // ctime.
-func (v *verdicts) allow(handle []byte, ctime uint64, cred *vfs.Cred, mode uint32) bool {
+func (v *verdicts) allow(handle string, ctime uint64, cred *vfs.Cred, mode uint32) bool {
 	if v == nil {
 		return false
 	}
@@ -78,7 +78,7 @@ func (v *verdicts) allow(handle []byte, ctime uint64, cred *vfs.Cred, mode uint3
 
 // grant notes that the kernel has granted mode. ctime was read before it was
 // asked.
-func (v *verdicts) grant(handle []byte, ctime uint64, cred *vfs.Cred, mode uint32) {
+func (v *verdicts) grant(handle string, ctime uint64, cred *vfs.Cred, mode uint32) {
 	if v == nil || v.settled > 0 && v.now().UnixNano()-int64(ctime) < int64(v.settled) {
 		return
 	}
@@ -102,27 +102,31 @@ func (v *verdicts) grant(handle []byte, ctime uint64, cred *vfs.Cred, mode uint3
 // may asks whether cred may access a node in the way that mode says (access(2)).
 // st, from before, tells the ctime.
 func (f *FS) may(cred *vfs.Cred, desc *descriptor, st *unix.Statx_t, mode uint32) error {
-	if f.actsAsProcess(cred) {
-		return mayAccess(desc.fd, mode)
-	}
-	handle := []byte(desc.key.handle)
-	if f.verdicts.allow(handle, ctime(st), cred, mode) {
+	if !f.actsAsProcess(cred) && f.verdicts.allow(desc.key.handle, ctime(st), cred, mode) {
 		return nil
 	}
-	err := f.asking(cred, func() error { return mayAccess(desc.fd, mode) })
+	return f.needing(mode, cred, desc, st, func() error { return mayAccess(desc.fd, mode) })
+}
+
+// needing runs a call that succeeds only for who may access the node in the way
+// that mode says: as cred, unless that is known already.
+func (f *FS) needing(mode uint32, cred *vfs.Cred, desc *descriptor, st *unix.Statx_t, call func() error) error {
+	if f.actsAsProcess(cred) || f.verdicts.allow(desc.key.handle, ctime(st), cred, mode) {
+		return call()
+	}
+	err := f.asking(cred, call)
 	if err == nil {
-		f.verdicts.grant(handle, ctime(st), cred, mode)
+		f.verdicts.grant(desc.key.handle, ctime(st), cred, mode)
 	}
 	return err
 }
 
 // openEntry returns a path descriptor of an entry of the directory dir, if
 // cred may search it. st tells the directory's ctime.
-func (f *FS) openEntry(dir *descriptor, st *unix.Statx_t, cred *vfs.Cred, name string) (int, error) {
-	if !f.actsAsProcess(cred) {
-		if err := f.may(cred, dir, st, unix.X_OK); err != nil {
-			return -1, err
-		}
-	}
-	return f.openOwn(dir, name)
+func (f *FS) openEntry(dir *descriptor, st *unix.Statx_t, cred *vfs.Cred, name string) (fd int, err error) {
+	err = f.needing(unix.X_OK, cred, dir, st, func() (err error) {
+		fd, err = openName(dir.fd, name, unix.O_PATH, 0)
+		return err
+	})
+	return fd, f.checkMount(dir, name, err)
 }

@@ -50,7 +50,7 @@ func TestVerdictsHoldForTheSameCallerNodeAndTime(t *testing.T) {
 	now := time.Unix(1000, 0)
 	v := newVerdicts(fsKind{}, false)
 	v.now = func() time.Time { return now }
-	node, ctime := []byte("node"), uint64(now.UnixNano())
+	node, ctime := "node", uint64(now.UnixNano())
 	v.grant(node, ctime, user, unix.R_OK)
 	if v.allow(node, ctime, user, unix.R_OK) {
 		t.Error("a ctime of the current tick was relied on")
@@ -62,7 +62,7 @@ func TestVerdictsHoldForTheSameCallerNodeAndTime(t *testing.T) {
 		t.Error("what was granted is not allowed")
 	}
 	for what, allowed := range map[string]bool{
-		"another node":  v.allow([]byte("edon"), ctime, user, unix.R_OK),
+		"another node":  v.allow("edon", ctime, user, unix.R_OK),
 		"another ctime": v.allow(node, ctime+1, user, unix.R_OK),
 		"another right": v.allow(node, ctime, user, unix.W_OK),
 		"another user":  v.allow(node, ctime, &vfs.Cred{UID: 1, GID: user.GID, Groups: user.Groups}, unix.R_OK),
@@ -82,8 +82,8 @@ func TestVerdictsHoldForTheSameCallerNodeAndTime(t *testing.T) {
 
 func TestNoVerdictIsKeptOfARemoteFileSystem(t *testing.T) {
 	v := newVerdicts(fsKind{remote: true}, true)
-	v.grant([]byte("node"), 1, user, unix.R_OK)
-	if v.allow([]byte("node"), 1, user, unix.R_OK) {
+	v.grant("node", 1, user, unix.R_OK)
+	if v.allow("node", 1, user, unix.R_OK) {
 		t.Error("it is")
 	}
 }
