@@ -2,6 +2,8 @@ package host
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/fsva/fsva/vfs"
@@ -22,7 +24,7 @@ func BenchmarkGetAttr(b *testing.B) {
 func callers(b *testing.B, bench func(b *testing.B, cred *vfs.Cred)) {
 	b.Run("root", func(b *testing.B) { bench(b, vfs.Root) })
 	b.Run("user", func(b *testing.B) {
-		needRoot(b)
+		needRoot(b, "acting as other users")
 		bench(b, user)
 	})
 }
@@ -90,4 +92,49 @@ func BenchmarkCreateRemove(b *testing.B) {
 			}
 		}
 	})
+}
+
+func BenchmarkWriteAt4K(b *testing.B) {
+	callers(b, func(b *testing.B, cred *vfs.Cred) {
+		dir := b.TempDir()
+		fs := serve(b, dir, Options{})
+		if err := os.Chmod(dir, 0o777); err != nil {
+			b.Fatal(err)
+		}
+		_, f, _, err := fs.Root().Create(ctx, cred, "file", mode(0o644), vfs.OpenWrite)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		buf := make([]byte, 4096)
+		b.SetBytes(4096)
+		for b.Loop() {
+			if _, _, err := f.WriteAt(ctx, buf, 0, vfs.Unstable); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkReadDir lists 10,000 entries with all that READDIR can ask for.
+func BenchmarkReadDir(b *testing.B) {
+	const count = 10_000
+	dir := b.TempDir()
+	for i := range count {
+		if err := os.Symlink("x", filepath.Join(dir, strconv.Itoa(i))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	fs := serve(b, dir, Options{})
+	for b.Loop() {
+		n := 0
+		eof, err := fs.Root().ReadDir(ctx, vfs.Root, 0, vfs.AttrAll|vfs.AttrNode, func(e *vfs.DirEntry) bool {
+			n++
+			return e.Err == nil
+		})
+		if n != count || !eof || err != nil {
+			b.Fatal(n, eof, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/count, "ns/entry")
 }

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"container/list"
 	"errors"
 	"hash/maphash"
 	"sync"
@@ -39,7 +38,7 @@ type shard struct {
 	mu     sync.Mutex
 	max    int
 	fds    map[fdKey]*descriptor
-	idle   list.List // of *descriptor without users, the last used in front
+	idle   lru // the descriptors without users
 	open   map[string]*openNode
 	doomed []int // to be closed by unlock
 }
@@ -71,8 +70,8 @@ type descriptor struct {
 	home *shard
 	// Below under home.mu.
 	users int
-	idle  *list.Element // in home.idle when there are no users
-	gone  bool          // no longer in home.fds: the last user closes it
+	gone  bool // no longer in home.fds: the last user closes it
+	links lruLinks
 }
 
 // openNode counts the Files of a node.
@@ -129,9 +128,8 @@ func (d *descriptors) put(handle []byte, a access, fd int) *descriptor {
 }
 
 func (desc *descriptor) use() {
-	if desc.idle != nil {
-		desc.home.idle.Remove(desc.idle)
-		desc.idle = nil
+	if desc.users == 0 {
+		desc.home.idle.remove(desc)
 	}
 	desc.users++
 }
@@ -152,15 +150,15 @@ func (desc *descriptor) unuse() {
 	case desc.gone:
 		s.doom(desc.fd)
 	default:
-		desc.idle = s.idle.PushFront(desc)
+		s.idle.add(desc)
 		s.evict()
 	}
 }
 
 // evict closes what was not used for longest until the bound is kept.
 func (s *shard) evict() {
-	for len(s.fds) > s.max && s.idle.Len() > 0 {
-		s.forget(s.idle.Back().Value.(*descriptor).key)
+	for len(s.fds) > s.max && s.idle.last != nil {
+		s.forget(s.idle.last.key)
 	}
 }
 
@@ -172,9 +170,8 @@ func (s *shard) forget(key fdKey) {
 	}
 	delete(s.fds, key)
 	desc.gone = true
-	if desc.idle != nil {
-		s.idle.Remove(desc.idle)
-		desc.idle = nil
+	if desc.users == 0 {
+		s.idle.remove(desc)
 		s.doom(desc.fd)
 	}
 }
@@ -288,7 +285,7 @@ func (d *descriptors) close() error {
 			errs = append(errs, unix.Close(desc.fd))
 		}
 		clear(s.fds)
-		s.idle.Init()
+		s.idle = lru{}
 		s.unlock()
 	}
 	return errors.Join(errs...)

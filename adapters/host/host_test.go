@@ -37,18 +37,17 @@ func serve(t testing.TB, dir string, opts Options) *FS {
 // with the table.
 func bothKinds(t *testing.T, test func(t *testing.T, dir string, opts Options)) {
 	t.Run("kernel handles", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("open_by_handle_at needs CAP_DAC_READ_SEARCH: run as root")
-		}
+		needRoot(t, "open_by_handle_at (CAP_DAC_READ_SEARCH)")
 		test(t, t.TempDir(), Options{})
 	})
 	t.Run("table", func(t *testing.T) { test(t, t.TempDir(), Options{noHandles: true}) })
 }
 
-func needRoot(t testing.TB) {
+// needRoot skips the test of what only root may do.
+func needRoot(t testing.TB, what string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("acting as other users needs root")
+		t.Skip(what + " needs root")
 	}
 }
 
@@ -320,7 +319,7 @@ func TestRenameOverOpenFileKeepsItReadable(t *testing.T) {
 }
 
 func TestTenThousandOpenFilesNeedFewDescriptors(t *testing.T) {
-	needRoot(t)
+	needRoot(t, "opening files again whatever their mode")
 	const files, limit = 10_000, 100
 	fs := serve(t, t.TempDir(), Options{MaxOpen: limit})
 	root := fs.Root()
@@ -397,6 +396,28 @@ func (b *memoryBucket) Put(key, value []byte) error {
 func (b *memoryBucket) Delete(key []byte) error {
 	delete(b.m, string(key))
 	return nil
+}
+
+func TestWithoutRootAnOpenFileOutlivesItsMode(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may open files whatever their mode: run as another user")
+	}
+	fs := serve(t, t.TempDir(), Options{MaxOpen: 1})
+	if !fs.Caps().SingleUser {
+		t.Error("Caps do not say SingleUser")
+	}
+	_, f, _, err := fs.Root().Create(ctx, vfs.Root, "file", mode(0), vfs.OpenRead|vfs.OpenWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, g := create(t, fs.Root(), "other")
+	write(t, g, "other")
+	g.Close()
+	write(t, f, "data")
+	if got := read(t, f); got != "data" {
+		t.Errorf("read %q", got)
+	}
 }
 
 func TestWriteVerifierChangesWithFailuresOnly(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // mountTmpfs mounts a tmpfs of that size for the time of the test.
 func mountTmpfs(t *testing.T, size string) string {
 	t.Helper()
-	needRoot(t)
+	needRoot(t, "mounting a file system")
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755,size="+size); err != nil {
 		t.Skipf("this machine does not let the test mount a tmpfs: %v", err)
@@ -34,7 +34,7 @@ func unmountLater(t *testing.T, dir string) {
 // mounts it for the time of the test.
 func mountLoop(t *testing.T, kind string) string {
 	t.Helper()
-	needRoot(t)
+	needRoot(t, "mounting a file system")
 	mkfs, err := exec.LookPath("mkfs." + kind)
 	if err != nil {
 		t.Skipf("mkfs.%s is not installed", kind)

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -161,23 +162,11 @@ func (f *FS) checkMount(dir *descriptor, name string, err error) error {
 		return err
 	}
 	if _, known := f.mounts.LoadOrStore(dir.key.handle+name, true); !known {
-		path, err := unixReadlink(procPath(dir.fd))
-		if err != nil {
-			path = "?"
-		}
-		f.log.Warn().Str("dir", path+"/"+name).
+		path, err := os.Readlink(procPath(dir.fd))
+		f.log.Warn().Err(err).Str("dir", path+"/"+name).
 			Msg("another file system is mounted here and is not part of this export: export it on its own")
 	}
 	return vfs.EACCES
-}
-
-func unixReadlink(path string) (string, error) {
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlink(path, buf)
-	if err != nil {
-		return "", err
-	}
-	return string(buf[:n]), nil
 }
 
 // Parent implements vfs.Node. A directory that somebody has moved out of the
@@ -206,19 +195,14 @@ func (n *node) Parent(_ context.Context, cred *vfs.Cred) (vfs.Node, error) {
 		unix.Close(fd)
 		return nil, vfs.ESTALE
 	}
-	handle, err := n.fs.parentHandle(fd)
+	// There is no name to record; the table has led here.
+	handle, err := n.fs.handleOf(fd, nil, "")
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	n.fs.fds.put(handle, pathOnly, fd).release()
 	return &node{n.fs, handle}, nil
-}
-
-// parentHandle returns the handle of a directory that was found from below, so
-// that there is no name to record. The table knows it already: it led here.
-func (f *FS) parentHandle(fd int) ([]byte, error) {
-	return f.handleOf(fd, nil, "")
 }
 
 func openParent(fd int) (int, error) {

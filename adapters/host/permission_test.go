@@ -14,7 +14,7 @@ import (
 // shared makes a directory of root that everybody may write to.
 func shared(t testing.TB) (string, *FS) {
 	t.Helper()
-	needRoot(t)
+	needRoot(t, "acting as other users")
 	dir := t.TempDir()
 	fs := serve(t, dir, Options{Exclusive: true})
 	if err := os.Chmod(dir, 0o777); err != nil {
