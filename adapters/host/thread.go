@@ -35,8 +35,12 @@ func newIdentities() *identities {
 	if ids.full[0].Effective&needed != needed {
 		return nil
 	}
-	if syscall.Setgroups(nil) != nil { // of all threads, unlike package unix's
-		return nil
+	// Once: a second Open must not take the groups of threads that act for
+	// callers of the first.
+	if groups, err := syscall.Getgroups(); err != nil || len(groups) > 0 {
+		if syscall.Setgroups(nil) != nil { // of all threads, unlike package unix's
+			return nil
+		}
 	}
 	// What setfsuid(2) drops by itself is not enough: CAP_SYS_RESOURCE
 	// ignores quotas and reserved blocks, CAP_SYS_ADMIN opens trusted
