@@ -51,16 +51,27 @@ func (s *Store) PutClient(c Client) error {
 	})
 }
 
-// DeleteClient takes away the record of an owner. Where there is none, nothing
-// is written.
-func (s *Store) DeleteClient(owner []byte) error {
-	key, recorded := clientKey(owner), false
+// DeleteClient takes away the records of owners, in one commit. Where there is
+// none, nothing is written.
+func (s *Store) DeleteClient(owners ...[]byte) error {
+	var recorded [][]byte
 	err := s.view(func(tx *bolt.Tx) error {
-		recorded = tx.Bucket(bucketClients).Get(key) != nil
+		for _, owner := range owners {
+			if key := clientKey(owner); tx.Bucket(bucketClients).Get(key) != nil {
+				recorded = append(recorded, key)
+			}
+		}
 		return nil
 	})
-	if err != nil || !recorded {
+	if err != nil || len(recorded) == 0 {
 		return err
 	}
-	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketClients).Delete(key) })
+	return s.update(func(tx *bolt.Tx) error {
+		for _, key := range recorded {
+			if err := tx.Bucket(bucketClients).Delete(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -18,6 +18,7 @@ type grace struct {
 
 	mu      sync.Mutex // guards what follows; a leaf
 	until   time.Time
+	latest  time.Time       // no extension goes beyond
 	pending map[string]bool // owners that may reclaim and are not done
 }
 
@@ -33,7 +34,9 @@ func (g *grace) start(r *Registry) error {
 	for _, c := range recorded {
 		g.pending[string(c.Owner)] = true
 	}
-	g.until = r.cfg.Clock().Add(r.cfg.Grace)
+	now := r.cfg.Clock()
+	g.until = now.Add(r.cfg.Grace)
+	g.latest = now.Add(graceLimit * r.cfg.Grace)
 	g.active.Store(true)
 	r.cfg.Log.Info().Int("clients", len(recorded)).Dur("grace", r.cfg.Grace).Msg("grace period: waiting for clients to reclaim their state")
 	return nil
@@ -52,12 +55,16 @@ func (g *grace) sweep(r *Registry, now time.Time) {
 
 // end is called with g.mu held.
 func (g *grace) end(r *Registry) {
+	late := make([][]byte, 0, len(g.pending))
 	for owner := range g.pending {
-		if err := r.cfg.Store.DeleteClient([]byte(owner)); err != nil {
-			r.cfg.Log.Error().Err(err).Msg("grace period goes on: a client record cannot be deleted")
-			return
-		}
-		r.cfg.Log.Warn().Str("owner", owner).Msg("client did not reclaim in time; what it held is free")
+		late = append(late, []byte(owner))
+	}
+	if err := r.cfg.Store.DeleteClient(late...); err != nil {
+		r.cfg.Log.Error().Err(err).Msg("grace period goes on: client records cannot be deleted")
+		return
+	}
+	for _, owner := range late {
+		r.cfg.Log.Warn().Bytes("owner", owner).Msg("client did not reclaim in time; what it held is free")
 	}
 	clear(g.pending)
 	g.active.Store(false)
@@ -77,10 +84,26 @@ func (g *grace) settle(r *Registry, owner string) {
 	}
 }
 
-func (g *grace) mayReclaim(owner string) bool {
+// graceLimit bounds, in grace periods, how long one can last while clients
+// keep reclaiming.
+const graceLimit = 3
+
+// mayReclaim also keeps the period open for the next claim of a client that
+// is at it: many clients, or much state, take their time.
+func (g *grace) mayReclaim(r *Registry, owner string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.pending[owner]
+	if !g.pending[owner] {
+		return false
+	}
+	more := r.cfg.Clock().Add(r.cfg.Grace / 4)
+	if more.After(g.latest) {
+		more = g.latest
+	}
+	if more.After(g.until) {
+		g.until = more
+	}
+	return true
 }
 
 // InGrace reports whether only reclaims are granted now.
@@ -107,7 +130,7 @@ func (c *Client) CheckReclaim() error {
 	switch {
 	case c.reclaimed.Load() || !c.reg.InGrace():
 		return nfs4.ErrNoGrace
-	case !c.reg.grace.mayReclaim(c.Owner):
+	case !c.reg.grace.mayReclaim(c.reg, c.Owner):
 		return nfs4.ErrReclaimBad
 	}
 	return nil
