@@ -2,7 +2,7 @@
 // which adapters there are: a new one is a line in [schemes] and a package.
 //
 //	host:/DIR         a directory of the appliance, of whatever file system is mounted there
-//	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T
+//	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T, 1G by default
 package adapters
 
 import (

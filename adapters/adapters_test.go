@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -54,5 +55,30 @@ func TestSizesHaveBinarySuffixes(t *testing.T) {
 func TestOnlyMemoryIsVolatile(t *testing.T) {
 	if !Volatile("mem:") || !Volatile("mem:?size=1G") || Volatile("host:/srv") || Volatile("nothing:") {
 		t.Error("wrong kind taken for volatile")
+	}
+}
+
+func TestOpenGivesAFileSystemOrAnError(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"mem:?size=1M":        true,
+		"host:" + t.TempDir(): true,
+		"host:" + filepath.Join(t.TempDir(), "missing"): false,
+		"mem:/tmp": false,
+		"ftp:":     false,
+	} {
+		fs, err := Open(t.Context(), url, Env{})
+		if (err == nil) != ok || (fs != nil) != ok { // not an interface around nil
+			t.Errorf("%s: %v, %v", url, fs, err)
+			continue
+		}
+		if !ok {
+			continue
+		}
+		if caps := fs.Caps(); caps.Volatile != Volatile(url) {
+			t.Errorf("%s: the file system and its URL differ about being volatile", url)
+		}
+		if err := fs.Close(); err != nil {
+			t.Errorf("%s: close: %v", url, err)
+		}
 	}
 }

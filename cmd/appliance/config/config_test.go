@@ -137,8 +137,14 @@ func TestWrongFilesAreRefusedByLineAndKey(t *testing.T) {
 }
 
 func TestFileThatIsNoConfigurationIsNotRead(t *testing.T) {
-	if err := Default().ReadFile(filepath.Join(t.TempDir(), "none.yaml")); err == nil {
-		t.Error("missing file accepted")
+	for path, want := range map[string]string{
+		filepath.Join(t.TempDir(), "none.yaml"): "no such file",
+		t.TempDir():                             "is a directory",
+	} {
+		err := Default().ReadFile(path)
+		if err == nil || strings.Count(err.Error(), path) != 1 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 	if err := Default().ReadFile(write(t, strings.Repeat("#", maxFile+1))); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("huge file: %v", err)

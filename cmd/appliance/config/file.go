@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -22,14 +23,9 @@ const maxFile = 1 << 20
 // ReadFile fills c from the YAML file at path. The error is Errors with every
 // unknown key and every value of the wrong kind, each as FILE:LINE: MESSAGE.
 func (c *Config) ReadFile(path string) error {
-	f, err := os.Open(path)
+	text, err := readBounded(path)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return err
+		return fmt.Errorf("configuration %s cannot be read: %w; correct the path, or make it readable", path, err)
 	}
 	if len(text) > maxFile {
 		return fmt.Errorf("%s: longer than %d bytes, which no configuration is", path, maxFile)
@@ -38,6 +34,26 @@ func (c *Config) ReadFile(path string) error {
 		return errs
 	}
 	return nil
+}
+
+// readBounded reads at most one byte more than a configuration may have. Its
+// error does not name the file.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, bare(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	return text, bare(err)
+}
+
+// bare takes operation and path off an error of package os.
+func bare(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // read is ReadFile of a file in memory.

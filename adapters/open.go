@@ -1,0 +1,29 @@
+package adapters
+
+import (
+	"context"
+
+	"github.com/fsva/fsva/adapters/host"
+	"github.com/fsva/fsva/adapters/mem"
+	"github.com/fsva/fsva/vfs"
+)
+
+func openHost(_ context.Context, s source, env Env) (vfs.FS, error) {
+	opts := host.Options{Log: env.Log, Exclusive: env.Exclusive, SyncMetadata: env.Sync}
+	if env.State != nil { // a nil *state.Bucket in the interface would not be nil
+		opts.State = env.State
+	}
+	fs, err := host.Open(s.rest, opts)
+	if err != nil {
+		return nil, err // not fs: a nil *host.FS is no nil vfs.FS
+	}
+	return fs, nil
+}
+
+func openMem(_ context.Context, s source, _ Env) (vfs.FS, error) {
+	size, err := s.size()
+	if err != nil {
+		return nil, err
+	}
+	return mem.New(mem.Options{Size: size}), nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/cmd/appliance/config"
+	"github.com/fsva/fsva/server/admin"
+	"github.com/fsva/fsva/server/nfs"
+	"github.com/fsva/fsva/server/nfs/nfs4"
+	"github.com/fsva/fsva/server/rpc"
+	"github.com/fsva/fsva/server/stats"
+	"github.com/fsva/fsva/state"
+	"github.com/fsva/fsva/vfs/export"
+	"github.com/fsva/fsva/vfs/lock"
+)
+
+// drain is how long a stop waits for calls under way before it cuts their
+// connections.
+const drain = 10 * time.Second
+
+// appliance is everything that runs, in the order in which it is started. What
+// was started is stopped in reverse, whether the start fails half-way or the
+// process is told to end.
+type appliance struct {
+	cfg     *config.Config
+	log     zerolog.Logger
+	started time.Time
+
+	nfsListener   net.Listener
+	adminListener net.Listener // nil: no control address
+	store         *state.Store
+	stateDir      string // empty if nothing survives
+	exports       *exportSet
+	ops           *stats.Ops
+	nfs           *nfs.Server
+	rpc           *rpc.Server
+
+	stopping atomic.Bool
+	failed   chan error // what ends a server that was not told to stop
+	undo     []func() error
+}
+
+// start checks and opens everything that cfg asks for. When it returns without
+// an error, guests can mount. On an error nothing is left behind. The addresses
+// come first: they fail most often, and the state directory has not been
+// touched then.
+func start(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*appliance, error) {
+	a := &appliance{cfg: cfg, log: log, started: time.Now(), failed: make(chan error, 2)}
+	for _, step := range []func(context.Context) error{a.listen, a.openState, a.openExports, a.serveNFS, a.serveAdmin} {
+		if err := step(ctx); err != nil {
+			if undone := a.stop(); undone != nil {
+				log.Error().Err(undone).Msg("while undoing the start")
+			}
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// onStop adds what undoes the step just taken.
+func (a *appliance) onStop(f func() error) { a.undo = append(a.undo, f) }
+
+// stop undoes what was started, last first. Calls under way are answered.
+func (a *appliance) stop() error {
+	a.stopping.Store(true)
+	var errs []error
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		errs = append(errs, a.undo[i]())
+	}
+	a.undo = nil
+	return errors.Join(errs...)
+}
+
+func (a *appliance) openState(context.Context) (err error) {
+	if a.stateDir, err = stateDir(a.cfg); err != nil {
+		return err
+	}
+	if a.store, err = state.Open(a.stateDir); err != nil {
+		return err
+	}
+	a.onStop(a.store.Close)
+	return nil
+}
+
+func (a *appliance) openExports(ctx context.Context) (err error) {
+	if a.exports, err = newExportSet(ctx, a.cfg, a.store, a.log); err != nil {
+		return err
+	}
+	a.onStop(a.exports.close)
+	return nil
+}
+
+func (a *appliance) serveNFS(context.Context) error {
+	key, err := a.store.Secret("filehandle", 32)
+	if err != nil {
+		return err
+	}
+	a.ops = nfs.NewStats()
+	a.nfs, err = nfs.New(nfs.Config{
+		Exports: a.exports.table, Handles: export.NewSealer(key), State: a.store, Locks: lock.NewTable(),
+		Lease: time.Duration(a.cfg.Lease), Grace: a.cfg.GracePeriod(),
+		Log: a.log, Version: version(), Stats: a.ops,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop(func() error { a.nfs.Close(); return nil })
+	a.rpc = rpc.NewServer(rpc.Options{Log: a.log})
+	a.rpc.Register(nfs4.Program, nfs4.Version, a.nfs)
+	a.run("NFS", func() error { return a.rpc.Serve(context.Background(), a.nfsListener) }, a.rpc.Shutdown)
+	return nil
+}
+
+func (a *appliance) serveAdmin(context.Context) error {
+	if a.adminListener == nil {
+		return nil
+	}
+	server, err := admin.New(admin.Config{
+		Health: a.health, Status: a.status, Exports: a.exports.list, Log: a.log,
+		Collectors: []prometheus.Collector{a.ops.Collector("nfs4")},
+	})
+	if err != nil {
+		return err
+	}
+	a.run("control", func() error { return server.Serve(a.adminListener) }, server.Shutdown)
+	return nil
+}
+
+// run serves in the background until shutdown. That serve returns earlier is a
+// failure of the appliance.
+func (a *appliance) run(name string, serve func() error, shutdown func(context.Context) error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := serve(); err != nil && !a.stopping.Load() {
+			a.failed <- fmt.Errorf("%s server ended: %w", name, err)
+		}
+	}()
+	a.onStop(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		err := shutdown(ctx)
+		<-done
+		if errors.Is(err, context.DeadlineExceeded) {
+			a.log.Warn().Stringer("waited", drain).Str("server", name).Msg("calls under way were cut off")
+			return nil
+		}
+		return err
+	})
+}
+
+// health gives the reasons why guests cannot be served now.
+func (a *appliance) health() []string {
+	if a.stopping.Load() {
+		return []string{"the appliance is stopping"}
+	}
+	return nil
+}
+
+// status is what the control API says of the whole.
+func (a *appliance) status() admin.Status {
+	st := admin.Status{
+		Version: version(), PID: os.Getpid(), Started: a.started, BootCount: a.store.BootCount(),
+		NFS: address(a.nfsListener), Admin: address(a.adminListener), State: a.stateDir,
+		Lease: time.Duration(a.cfg.Lease).Seconds(), Grace: a.cfg.GracePeriod().Seconds(),
+		InGrace: a.nfs.Clients().InGrace(),
+	}
+	st.Connections = a.rpc.Conns()
+	st.Clients, st.Sessions, st.Opens, st.Locks = a.nfs.Clients().Counts()
+	return st
+}
+
+// address is what a listener is bound to.
+func address(l net.Listener) string {
+	if l == nil {
+		return config.Off
+	}
+	return l.Addr().String()
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fsva/fsva/cmd/appliance/config"
+	"github.com/fsva/fsva/server/admin"
+)
+
+// adminEnv names the environment variable that stands in for --admin in the
+// verbs that ask a running appliance.
+const adminEnv = "FSVA_ADMIN"
+
+// question is what the verbs have in common that ask a running appliance.
+type question struct {
+	admin, output string
+}
+
+func (q *question) addFlags(cmd *cobra.Command) {
+	addr := config.DefaultAdmin
+	if env := os.Getenv(adminEnv); env != "" {
+		addr = env
+	}
+	cmd.Flags().StringVar(&q.admin, "admin", addr, "control `address` of the appliance, IP:PORT; also $"+adminEnv)
+	cmd.Flags().StringVarP(&q.output, "output", "o", "text", "`format`: text or json")
+}
+
+// ask gets path into v and prints it as JSON or with text.
+func (q *question) ask(cmd *cobra.Command, path string, v any, text func(io.Writer)) error {
+	if q.output != "text" && q.output != "json" {
+		return usagef("-o %s is no format; use text or json", q.output)
+	}
+	if err := admin.Get(cmd.Context(), q.admin, path, v); err != nil {
+		return fmt.Errorf("no appliance answers at %s: %w; start one with appliance serve, or name its address with --admin", q.admin, err)
+	}
+	if q.output == "json" {
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}

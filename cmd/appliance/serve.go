@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/fsva/fsva/cmd/appliance/config"
+)
+
+func newServe() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve file systems over NFSv4.1 and NFSv4.2",
+		Long: `Serve file systems over NFSv4.1 and NFSv4.2 until SIGTERM or SIGINT.
+
+Without flags, one file system in memory named mem is served on 127.0.0.1; no
+root is needed. The commands that mount each export are printed, then a line
+that begins with "ready". SIGHUP reads the configuration file anew and adds,
+removes and changes exports.
+
+An export is NAME=URL,OPTION,... and guests mount it as /NAME. URLs:
+  host:/DIR            a directory of this machine
+  mem:[?size=SIZE]     memory; SIZE with K, M, G or T (1G)
+Options:
+  ro                   refuse changes
+  squash=none|root|all whose identity is replaced by the anonymous one (root)
+  anonuid=N,anongid=N  the anonymous user (65534)
+  clients=CIDR+CIDR    who may come (everybody)
+  sync                 make every change durable before it is answered
+  sec=sys              how callers prove who they are (sys, the only one)
+  exclusive=on|off     nobody else changes the tree (on)
+  cache=guest|appliance|both
+                       who keeps file data in memory (both)`,
+		Example: `  appliance serve
+  appliance serve --export data=host:/srv/data --export src=mem:,ro --nfs 10.77.0.1:2049
+  appliance serve --config /etc/fsva/fsva.yaml`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, &s) },
+	}
+	s.addFlags(cmd)
+	return cmd
+}
+
+// serve runs the appliance until a signal ends it.
+func serve(cmd *cobra.Command, s *settings) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(cmd.ErrOrStderr(), cfg.LogLevel)
+	if err != nil {
+		return err
+	}
+	ctx, restore := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+	defer restore()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	a, err := start(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := a.announce(cmd.OutOrStdout()); err != nil {
+		return fmt.Errorf("standard output: %w", errors.Join(err, a.stop()))
+	}
+	failure := a.wait(ctx, s, hup)
+	restore() // a second signal ends the process at once
+	log.Info().Msg("stopping")
+	if err := a.stop(); failure == nil {
+		failure = err
+	}
+	return failure
+}
+
+// wait returns when ctx ends, or with the error that ended a server.
+func (a *appliance) wait(ctx context.Context, s *settings, hup <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-a.failed:
+			return err
+		case <-hup:
+			if err := a.reload(ctx, s); err != nil {
+				a.log.Error().Err(err).Msg("not reloaded; what was served is served on")
+			}
+		}
+	}
+}
+
+// reload applies the exports of the configuration as it is now.
+func (a *appliance) reload(ctx context.Context, s *settings) error {
+	if s.file == "" {
+		a.log.Warn().Msg("nothing to reload: the configuration came from flags alone (see --config)")
+		return nil
+	}
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	warnFixed(a.log, a.cfg, cfg)
+	cfg.NFS = a.cfg.NFS // decides about squashing, and is what it was
+	if dir, err := stateDir(cfg); err == nil && dir != "" && a.stateDir == "" {
+		a.log.Warn().Msg("there was nothing to remember at the start, so that guests of the new exports lose their files with a restart; start anew or name a directory with --state")
+	}
+	if err := a.exports.apply(ctx, cfg); err != nil {
+		return err
+	}
+	a.log.Info().Str("file", s.file).Int("exports", len(cfg.Exports)).Msg("reloaded")
+	return nil
+}
+
+// warnFixed names the settings that a reload cannot change.
+func warnFixed(log zerolog.Logger, running, next *config.Config) {
+	for _, setting := range []struct {
+		key     string
+		changed bool
+	}{
+		{"nfs", running.NFS != next.NFS},
+		{"admin", running.Admin != next.Admin},
+		{"state", running.State != next.State},
+		{"lease", running.Lease != next.Lease},
+		{"grace", running.Grace != next.Grace},
+		{"log-level", running.LogLevel != next.LogLevel},
+	} {
+		if setting.changed {
+			log.Warn().Str("key", setting.key).Msg("this setting changes at the next start only")
+		}
+	}
+}
+
+// announce prints how to mount each export, then that it can be done.
+func (a *appliance) announce(w io.Writer) error {
+	at, err := netip.ParseAddrPort(address(a.nfsListener))
+	if err != nil {
+		return err
+	}
+	for _, e := range a.exports.table.List() {
+		if _, err := fmt.Fprintln(w, mountCommand(at, e.Name)); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(w, "ready nfs=%s admin=%s\n", at, address(a.adminListener))
+	return err
+}
+
+// mountCommand mounts an export in a guest that reaches the address.
+func mountCommand(at netip.AddrPort, export string) string {
+	host := at.Addr().Unmap().String()
+	switch {
+	case at.Addr().IsUnspecified():
+		host = "ADDRESS" // every address of this machine; which one, the guest knows
+	case at.Addr().Unmap().Is6():
+		host = "[" + host + "]"
+	}
+	return fmt.Sprintf("mount -t nfs4 -o vers=4.2,port=%d %s:/%s /mnt", at.Port(), host, export)
+}
