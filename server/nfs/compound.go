@@ -156,6 +156,9 @@ func (c *compound) step() nfs4.Status {
 	}
 	if status != nfs4.OK && !c.keepBody {
 		c.reply.Rewind(body)
+		if op.flags&tellsNone != 0 {
+			c.reply.Uint32(0)
+		}
 	}
 	c.reply.Put(statusAt, uint32(status))
 	now := c.srv.clock()

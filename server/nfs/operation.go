@@ -15,6 +15,7 @@ const (
 	needsFH     opFlags = 1 << iota // a current filehandle must be set
 	modifies                        // refused on a read-only export
 	sessionless                     // may stand first; all but SEQUENCE only alone
+	tellsNone                       // a failure's result is an empty bitmap4
 )
 
 // operation is a row of the table: what the dispatcher must know of an
@@ -74,7 +75,7 @@ func init() { // in init: the operations refer back to the table
 		nfs4.OpRestorefh:          {run: (*compound).restorefh},
 		nfs4.OpSavefh:             {run: (*compound).savefh, flags: needsFH},
 		nfs4.OpSecinfo:            {run: (*compound).secinfo, flags: needsFH},
-		nfs4.OpSetattr:            {run: (*compound).setattr, flags: needsFH | modifies, reply: statusWords + bitmapMax},
+		nfs4.OpSetattr:            {run: (*compound).setattr, flags: needsFH | modifies | tellsNone, reply: statusWords + bitmapMax},
 		nfs4.OpSetclientid:        {run: notSupported},
 		nfs4.OpSetclientidConfirm: {run: notSupported},
 		nfs4.OpVerify:             {run: (*compound).verify, flags: needsFH},

@@ -7,14 +7,12 @@ import (
 )
 
 // setattr is SETATTR (RFC 8881 §18.30). Its result tells which attributes
-// were set also when it fails.
+// were set; when it fails, that is none.
 func (c *compound) setattr() nfs4.Status {
 	given, st := c.setAttrs()
-	if st != nfs4.OK {
-		given = bitmap{}
-		c.keepBody = true
+	if st == nfs4.OK {
+		given.encode(&c.reply.Encoder)
 	}
-	given.encode(&c.reply.Encoder)
 	return st
 }
 

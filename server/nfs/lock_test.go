@@ -1,0 +1,96 @@
+package nfs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fsva/fsva/tests/nfs41"
+)
+
+func TestLocksOfTwoGuestsExclude(t *testing.T) {
+	r := start(t)
+	a, b := r.mount(nfs41.Config{}), r.mount(nfs41.Config{})
+	fa := a.create("f")
+	fb := b.open(&nfs41.Open{Access: nfs41.ShareBoth, Owner: []byte("o"), Name: "f"})
+
+	held := nfs41.Lock{Type: nfs41.WriteLT, Offset: 10, Length: 10, Stateid: fa.sid, Owner: []byte("proc a")}
+	a.must(nfs41.PutFH(fa.fh), &held)
+	refused := nfs41.Lock{Type: nfs41.ReadLT, Offset: 0, Length: nfs41.ToEnd, Stateid: fb.sid, Owner: []byte("proc b")}
+	b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh), &refused)
+	if d := refused.Denied; d.Offset != 10 || d.Length != 10 || d.Type != nfs41.WriteLT || d.ClientID != a.ClientID || string(d.Owner) != "proc a" {
+		t.Errorf("in the way: %+v", d)
+	}
+	test := nfs41.LockT{Type: nfs41.WriteLT, Offset: 15, Length: 1, Owner: []byte("proc b")}
+	b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh), &test)
+	test.Offset = 20
+	b.must(nfs41.PutFH(fb.fh), &test)
+
+	a.must(nfs41.PutFH(fa.fh), &nfs41.LockU{Type: nfs41.WriteLT, Stateid: held.LockStateid, Offset: 10, Length: 5})
+	part := nfs41.Lock{Type: nfs41.WriteLT, Offset: 10, Length: 5, Stateid: fb.sid, Owner: []byte("proc b")}
+	b.must(nfs41.PutFH(fb.fh), &part)
+	b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh),
+		&nfs41.Lock{Type: nfs41.WriteLT, Offset: 15, Length: 1, Stateid: part.LockStateid})
+}
+
+func TestImpossibleRangesAreRefused(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	f := g.create("f")
+	for _, rng := range [][2]uint64{{0, 0}, {1 << 63, 1<<63 + 1}, {10, nfs41.ToEnd - 5}} {
+		g.expect(nfs41.NFS4ERR_INVAL, nfs41.PutFH(f.fh),
+			&nfs41.Lock{Type: nfs41.WriteLT, Offset: rng[0], Length: rng[1], Stateid: f.sid, Owner: []byte("p")})
+	}
+}
+
+func TestLockNeedsAnOpenForIt(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	g.create("f")
+	f := g.open(&nfs41.Open{Access: nfs41.ShareRead, Owner: []byte("reader"), Name: "f"})
+	g.expect(nfs41.NFS4ERR_OPENMODE, nfs41.PutFH(f.fh),
+		&nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: f.sid, Owner: []byte("p")})
+}
+
+func TestWaitingGuestIsToldWhenTheLockIsFree(t *testing.T) {
+	r := start(t)
+	told := make(chan []byte, 1)
+	a := r.mount(nfs41.Config{})
+	b := r.mount(nfs41.Config{OnCallback: func(op nfs41.CBOp) nfs41.Status {
+		if n, ok := op.(*nfs41.CBNotifyLock); ok {
+			told <- n.Owner
+		}
+		return nfs41.NFS4_OK
+	}})
+	fa := a.create("f")
+	fb := b.open(&nfs41.Open{Access: nfs41.ShareBoth, Owner: []byte("o"), Name: "f"})
+	held := nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: fa.sid, Owner: []byte("a")}
+	a.must(nfs41.PutFH(fa.fh), &held)
+	want := nfs41.Lock{Type: nfs41.WriteWLT, Length: 1, Stateid: fb.sid, Owner: []byte("b")}
+	b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh), &want)
+	a.must(nfs41.PutFH(fa.fh), &nfs41.LockU{Type: nfs41.WriteLT, Stateid: held.LockStateid, Length: 1})
+	select {
+	case owner := <-told:
+		if string(owner) != "b" {
+			t.Errorf("CB_NOTIFY_LOCK for %q", owner)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("no CB_NOTIFY_LOCK came")
+	}
+	b.must(nfs41.PutFH(fb.fh), &want)
+}
+
+func TestFreeAndTestStateid(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	f := g.create("f")
+	l := nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: f.sid, Owner: []byte("p")}
+	g.must(nfs41.PutFH(f.fh), &l)
+	g.expect(nfs41.NFS4ERR_LOCKS_HELD, nfs41.FreeStateid(l.LockStateid))
+	u := nfs41.LockU{Type: nfs41.WriteLT, Stateid: l.LockStateid, Length: nfs41.ToEnd}
+	g.must(nfs41.PutFH(f.fh), &u)
+	g.must(nfs41.FreeStateid(u.Stateid))
+	test := nfs41.TestStateid{Stateids: []nfs41.Stateid{f.sid, u.Stateid, {}}}
+	g.must(&test)
+	for i, want := range []nfs41.Status{nfs41.NFS4_OK, nfs41.NFS4ERR_BAD_STATEID, nfs41.NFS4ERR_BAD_STATEID} {
+		if test.Statuses[i] != want {
+			t.Errorf("stateid %d: %v, want %v", i, test.Statuses[i], want)
+		}
+	}
+}
