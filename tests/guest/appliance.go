@@ -61,7 +61,7 @@ func binary(t testing.TB) string {
 	if path := os.Getenv("FSVA_APPLIANCE"); path != "" {
 		return path
 	}
-	return build(t, "github.com/fsva/fsva/cmd/appliance")
+	return build(t, "appliance", "build", "github.com/fsva/fsva/cmd/appliance")
 }
 
 func (a *Appliance) start(t testing.TB) {

@@ -32,8 +32,15 @@ type ExitError struct {
 
 func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
 
+// prelude comes before each script. A script ends with the first command that
+// fails, except before && and behind !, which is how the shell defines set -e;
+// for a command that must fail there is "fails".
+const prelude = `set -e
+fails() { if "$@" 2>/dev/null; then echo "did not fail: $*"; exit 1; fi; }
+`
+
 // Run runs a shell script as root and returns what it printed. The test fails
-// if the script does.
+// if the script does. In scripts, "fails COMMAND" expects that COMMAND fails.
 func (g *Guest) Run(t testing.TB, script string) string {
 	t.Helper()
 	return g.Start(t, script).Wait(t, runLimit)
@@ -58,7 +65,7 @@ func (g *Guest) start(t testing.TB, uid uint32, script string) *Command {
 		t.Fatalf("%s does not answer: %v", g.name, err)
 	}
 	c := &Command{guest: g, script: script, conn: conn, output: newTranscript(), ended: make(chan struct{})}
-	request := agent.Request{Script: "set -e\n" + script, UID: uid}
+	request := agent.Request{Script: prelude + script, UID: uid}
 	if err := gob.NewEncoder(conn).Encode(request); err != nil {
 		_ = conn.Close()
 		t.Fatalf("%s: send a script: %v", g.name, err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+const programs = "github.com/fsva/fsva/tests/guest/prog/"
+
 // built holds the programs that have been built, each once in a run.
 var built struct {
 	sync.Mutex
@@ -38,24 +40,31 @@ func Main(m *testing.M) int {
 // is the same on the host and in guests.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	return build(t, "github.com/fsva/fsva/tests/guest/prog/"+name)
+	return build(t, name, "build", programs+name)
 }
 
-// build builds a main package as a static binary.
-func build(t testing.TB, pkg string) string {
+// TestBinary is like Program, for a package of tests.
+func TestBinary(t testing.TB, name string) string {
+	t.Helper()
+	return build(t, name+".test", "test", "-c", programs+name)
+}
+
+// build runs the go tool to make a static binary.
+func build(t testing.TB, name string, command ...string) string {
 	t.Helper()
 	built.Lock()
 	defer built.Unlock()
-	file := filepath.Join(built.dir, filepath.Base(pkg))
-	err, done := built.err[file]
+	file := filepath.Join(built.dir, name)
+	err, done := built.err[name]
 	if !done {
-		cmd := exec.Command("go", "build", "-o", file, pkg)
+		pkg := command[len(command)-1]
+		cmd := exec.Command("go", append(command[:len(command)-1:len(command)-1], "-o", file, pkg)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		var out []byte
 		if out, err = cmd.CombinedOutput(); err != nil {
 			err = fmt.Errorf("%v: %w\n%s", cmd, err, out)
 		}
-		built.err[file] = err
+		built.err[name] = err
 	}
 	if err != nil {
 		t.Fatal(err)

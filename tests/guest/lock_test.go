@@ -1,0 +1,106 @@
+package guest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fsva/fsva/tests/guest"
+)
+
+// moment is how long a guest may take for something that waits for nothing.
+const moment = 30 * time.Second
+
+// pair is a file that two guests lock.
+type pair struct {
+	net  *guest.Network
+	srv  *guest.Appliance
+	a, b *guest.Guest
+}
+
+const (
+	lockedDir  = "/mnt/1"
+	lockedFile = lockedDir + "/locked"
+)
+
+// bothVersions runs f in a subtest for each version, with two new guests.
+func bothVersions(t *testing.T, f func(t *testing.T, p pair)) {
+	t.Helper()
+	t.Parallel()
+	n := guest.NewNetwork(t)
+	_, export := guest.Dir(t, "data")
+	srv := guest.StartAppliance(t, n, export)
+	for _, vers := range []string{"4.1", "4.2"} {
+		t.Run(vers, func(t *testing.T) {
+			p := pair{net: n, srv: srv, a: guest.Boot(t, n), b: guest.Boot(t, n)}
+			p.a.Mount(t, srv, "vers="+vers, "/data", lockedDir)
+			p.b.Mount(t, srv, "vers="+vers, "/data", lockedDir)
+			f(t, p)
+		})
+	}
+}
+
+// hold returns when the guest has the lock. It keeps it until the command is
+// killed.
+func hold(t *testing.T, g *guest.Guest) *guest.Command {
+	t.Helper()
+	c := g.Start(t, guest.Program(t, "locker")+" hold "+lockedFile)
+	c.WaitFor(t, "locked", moment)
+	return c
+}
+
+// try takes the lock if it is free: it returns "locked\n" or "busy\n".
+func try(t *testing.T, g *guest.Guest) string {
+	t.Helper()
+	return g.Start(t, guest.Program(t, "locker")+" try "+lockedFile).Wait(t, recovery)
+}
+
+func TestOneGuestHasTheLockAndAnotherWaitsForIt(t *testing.T) {
+	bothVersions(t, func(t *testing.T, p pair) {
+		held := hold(t, p.a)
+		if got := try(t, p.b); got != "busy\n" {
+			t.Fatalf("the other guest finds the lock %q", got)
+		}
+		waiting := p.b.Start(t, "echo waiting; "+guest.Program(t, "locker")+" hold "+lockedFile)
+		waiting.WaitFor(t, "waiting", moment)
+		held.Kill()                                  // closes the file
+		waiting.WaitFor(t, "locked", 90*time.Second) // the client asks again after at most 30 s
+		if got := try(t, p.a); got != "busy\n" {
+			t.Errorf("the first guest finds the lock %q", got)
+		}
+	})
+}
+
+func TestGuestsThatCountUnderALockLoseNoCount(t *testing.T) {
+	bothVersions(t, func(t *testing.T, p pair) {
+		count := guest.Program(t, "locker") + " count " + lockedDir + "/number 30"
+		a, b := p.a.Start(t, count), p.b.Start(t, count)
+		a.Wait(t, 2*time.Minute)
+		b.Wait(t, 2*time.Minute)
+		if got := p.a.Run(t, "cat "+lockedDir+"/number"); got != "60" {
+			t.Errorf("two guests counted to %s instead of 60", got)
+		}
+	})
+}
+
+func TestLockOfADeadGuestGoesToTheOneThatWaits(t *testing.T) {
+	bothVersions(t, func(t *testing.T, p pair) {
+		hold(t, p.a)
+		waiting := p.b.Start(t, guest.Program(t, "locker")+" hold "+lockedFile)
+		p.a.Kill()
+		waiting.WaitFor(t, "locked", 3*guest.Lease+moment)
+	})
+}
+
+func TestLockIsStillHeldAfterACrashOfTheServer(t *testing.T) {
+	bothVersions(t, func(t *testing.T, p pair) {
+		held := hold(t, p.a)
+		p.srv.Crash(t)
+		if got := try(t, p.b); got != "busy\n" {
+			t.Fatalf("the other guest finds the lock %q", got)
+		}
+		held.Kill()
+		if got := try(t, p.b); got != "locked\n" {
+			t.Errorf("after the holder closed it, the lock is %q", got)
+		}
+	})
+}

@@ -1,0 +1,96 @@
+// Locker takes POSIX locks on a whole file.
+//
+//	locker hold FILE     wait for the lock, print "locked", keep it until killed
+//	locker try FILE      print "locked" or "busy" and end
+//	locker count FILE N  add 1 to the number in FILE, N times, each under the lock
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Println("locker:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) < 2 {
+		return errors.New("usage: locker hold|try|count FILE [N]")
+	}
+	f, err := os.OpenFile(args[1], os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	switch args[0] {
+	case "hold":
+		if err := lock(f, unix.F_SETLKW, unix.F_WRLCK); err != nil {
+			return err
+		}
+		fmt.Println("locked")
+		select {}
+	case "try":
+		err := lock(f, unix.F_SETLK, unix.F_WRLCK)
+		switch {
+		case err == nil:
+			fmt.Println("locked")
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EACCES): // POSIX allows either
+			fmt.Println("busy")
+		default:
+			return err
+		}
+		return nil
+	case "count":
+		n, err := strconv.Atoi(strings.Join(args[2:], " "))
+		if err != nil {
+			return err
+		}
+		for range n {
+			if err := increment(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("no command %q", args[0])
+}
+
+func lock(f *os.File, command int, kind int16) error {
+	for {
+		err := unix.FcntlFlock(f.Fd(), command, &unix.Flock_t{Type: kind})
+		if !errors.Is(err, unix.EINTR) { // the Go runtime uses signals
+			return err
+		}
+	}
+}
+
+// increment adds 1 to the number in f, which is only safe under the lock.
+func increment(f *os.File) (err error) {
+	if err := lock(f, unix.F_SETLKW, unix.F_WRLCK); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock(f, unix.F_SETLKW, unix.F_UNLCK)) }()
+	text := make([]byte, 20)
+	n, err := f.ReadAt(text, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	number := 0
+	if n > 0 {
+		if number, err = strconv.Atoi(string(text[:n])); err != nil {
+			return err
+		}
+	}
+	_, err = f.WriteAt([]byte(strconv.Itoa(number+1)), 0)
+	return err
+}
