@@ -30,7 +30,7 @@ func openFile(dir string) (*Store, error) {
 	} else {
 		s.path = filepath.Join(dir, fileName)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("state directory %s cannot be made: %w", dir, err)
+			return nil, fmt.Errorf("state directory %s cannot be made: %w; name another one with --state", dir, err)
 		}
 		options.OpenFile = openPrivate
 	}

@@ -92,7 +92,8 @@ func New(cfg Config) (*Server, error) {
 
 // NewStats makes the counters of a Server.
 func NewStats() *stats.Ops {
-	return stats.NewOps(nfs4.NumOps, func(op uint32) string { return nfs4.Op(op).String() })
+	return stats.NewOps(nfs4.NumOps, func(op uint32) string { return nfs4.Op(op).String() },
+		stats.WithStatusNames(func(st uint32) string { return nfs4.Status(st).String() }))
 }
 
 // Close ends what runs in the background. No request is under way.

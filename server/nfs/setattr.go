@@ -34,12 +34,15 @@ func (c *compound) setAttrs() (bitmap, nfs4.Status) {
 		defer f.release()
 		chg.set.Via = f.File
 	}
-	if chg.given.has(nfs4.AttrModeSetMasked) {
-		at, err := c.cur.node.GetAttr(c.call.Ctx, vfs.AttrMode)
+	if chg.given.has(nfs4.AttrModeSetMasked) || chg.set.Has(vfs.SetMode) {
+		at, err := c.cur.node.GetAttr(c.call.Ctx, vfs.AttrType|vfs.AttrMode)
 		if err != nil {
 			return bitmap{}, statusOf(err)
 		}
 		chg.applyMask(at.Mode)
+		if at.Type == vfs.TypeSymlink {
+			chg.set.Set &^= vfs.SetMode // it has none; clients that restore trees set it all the same
+		}
 	}
 	if chg.set.Set == 0 {
 		return chg.given, nfs4.OK

@@ -99,23 +99,6 @@ func newSpec(name, url string, options []string) (Spec, error) {
 	return Spec{Name: name, URL: url, Options: o}, nil
 }
 
-// UnmarshalYAML reads the form of a file. It checks what Parse checks.
-func (s *Spec) UnmarshalYAML(unmarshal func(any) error) error {
-	var f struct {
-		Name    string
-		URL     string
-		Options []string
-	}
-	if err := unmarshal(&f); err != nil {
-		return err
-	}
-	spec, err := newSpec(f.Name, f.URL, f.Options)
-	if err == nil {
-		*s = spec
-	}
-	return err
-}
-
 // ParseOptions applies options, each "key" or "key=value", to DefaultOptions.
 func ParseOptions(options []string) (Options, error) {
 	o := DefaultOptions()

@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 func TestParse(t *testing.T) {
@@ -76,22 +74,6 @@ func TestParseRefuses(t *testing.T) {
 		if _, err := Parse(tt.arg); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v; want it to say %q", tt.arg, err, tt.says)
 		}
-	}
-}
-
-func TestFileSaysTheSameAsTheCommandLine(t *testing.T) {
-	var got []Spec
-	err := yaml.Unmarshal([]byte("- name: data\n  url: host:/srv/data\n  options: [ro, squash=all]\n- {name: plain, url: 'mem:'}\n"), &got)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, arg := range []string{"data=host:/srv/data,ro,squash=all", "plain=mem:"} {
-		if want, err := Parse(arg); err != nil || !reflect.DeepEqual(got[i], want) {
-			t.Errorf("got %+v, want %+v, %v", got[i], want, err)
-		}
-	}
-	if err := yaml.Unmarshal([]byte("{name: data, url: 'mem:', options: [fast]}"), new(Spec)); err == nil {
-		t.Error("an unknown option passes")
 	}
 }
 
