@@ -47,7 +47,7 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 			failed = vfs.Errorf(vfs.EIO, "the directory cannot be resumed at offset %d", raw.next)
 			return false
 		}
-		e := n.entry(dir, raw, want)
+		e := n.entry(dir, st.Mnt_id, raw, want)
 		return emit(&e)
 	})
 	if failed != nil {
@@ -56,8 +56,9 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 	return eof, err
 }
 
-// entry makes a DirEntry with what want asks for.
-func (n *node) entry(dir *descriptor, raw *rawEntry, want vfs.AttrMask) vfs.DirEntry {
+// entry makes a DirEntry with what want asks for. mount is the one the directory
+// lies on.
+func (n *node) entry(dir *descriptor, mount uint64, raw *rawEntry, want vfs.AttrMask) vfs.DirEntry {
 	e := vfs.DirEntry{
 		Name:   string(raw.name),
 		Cookie: uint64(raw.next) + cookieShift,
@@ -72,8 +73,29 @@ func (n *node) entry(dir *descriptor, raw *rawEntry, want vfs.AttrMask) vfs.DirE
 		}
 		return e
 	}
+	if want&vfs.AttrNode == 0 && n.fs.changes == nil && n.statName(dir, mount, &e, want) {
+		return e
+	}
 	e.Err = n.statEntry(dir, &e, want)
 	return e
+}
+
+// statName fills in attributes by one call, which is a third of what statEntry
+// costs. It can where they need not agree with a handle, and where the name
+// leads to no other mount.
+func (n *node) statName(dir *descriptor, mount uint64, e *vfs.DirEntry, want vfs.AttrMask) bool {
+	var st unix.Statx_t
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	mask := statxMask(want|vfs.AttrType|vfs.AttrFileID) | unix.STATX_MNT_ID
+	if err := unix.Statx(dir.fd, e.Name, flags, mask, &st); err != nil {
+		return false
+	}
+	if st.Mask&unix.STATX_MNT_ID == 0 || st.Mnt_id != mount {
+		return false
+	}
+	e.Attr = n.fs.attr(nil, &st)
+	e.FileID, e.Type = e.Attr.FileID, e.Attr.Type
+	return true
 }
 
 // statEntry fills in attributes and node. They are taken through one
