@@ -12,15 +12,10 @@ const moment = 30 * time.Second
 
 // pair is a file that two guests lock.
 type pair struct {
-	net  *guest.Network
 	srv  *guest.Appliance
 	a, b *guest.Guest
+	file string
 }
-
-const (
-	lockedDir  = "/mnt/1"
-	lockedFile = lockedDir + "/locked"
-)
 
 // bothVersions runs f in a subtest for each version, with two new guests.
 func bothVersions(t *testing.T, f func(t *testing.T, p pair)) {
@@ -31,9 +26,12 @@ func bothVersions(t *testing.T, f func(t *testing.T, p pair)) {
 	srv := guest.StartAppliance(t, n, export)
 	for _, vers := range []string{"4.1", "4.2"} {
 		t.Run(vers, func(t *testing.T) {
-			p := pair{net: n, srv: srv, a: guest.Boot(t, n), b: guest.Boot(t, n)}
-			p.a.Mount(t, srv, "vers="+vers, "/data", lockedDir)
-			p.b.Mount(t, srv, "vers="+vers, "/data", lockedDir)
+			// The guests before may still have locks, so that each pair has
+			// its own file.
+			p := pair{srv: srv, a: guest.Boot(t, n), b: guest.Boot(t, n), file: "/mnt/1/v" + vers}
+			for _, g := range []*guest.Guest{p.a, p.b} {
+				g.Mount(t, srv, "vers="+vers, "/data", "/mnt/1")
+			}
 			f(t, p)
 		})
 	}
@@ -41,30 +39,37 @@ func bothVersions(t *testing.T, f func(t *testing.T, p pair)) {
 
 // hold returns when the guest has the lock. It keeps it until the command is
 // killed.
-func hold(t *testing.T, g *guest.Guest) *guest.Command {
+func (p pair) hold(t *testing.T, g *guest.Guest) *guest.Command {
 	t.Helper()
-	c := g.Start(t, guest.Program(t, "locker")+" hold "+lockedFile)
+	c := p.wait(t, g)
 	c.WaitFor(t, "locked", moment)
 	return c
 }
 
-// try takes the lock if it is free: it returns "locked\n" or "busy\n".
-func try(t *testing.T, g *guest.Guest) string {
+// wait makes the guest wait for the lock, and say "locked" when it has it.
+func (p pair) wait(t *testing.T, g *guest.Guest) *guest.Command {
 	t.Helper()
-	return g.Start(t, guest.Program(t, "locker")+" try "+lockedFile).Wait(t, recovery)
+	c := g.Start(t, "echo waiting; exec "+guest.Program(t, "locker")+" hold "+p.file)
+	c.WaitFor(t, "waiting", moment)
+	return c
+}
+
+// try takes the lock if it is free: it returns "locked\n" or "busy\n".
+func (p pair) try(t *testing.T, g *guest.Guest) string {
+	t.Helper()
+	return g.Start(t, guest.Program(t, "locker")+" try "+p.file).Wait(t, recovery)
 }
 
 func TestOneGuestHasTheLockAndAnotherWaitsForIt(t *testing.T) {
 	bothVersions(t, func(t *testing.T, p pair) {
-		held := hold(t, p.a)
-		if got := try(t, p.b); got != "busy\n" {
+		held := p.hold(t, p.a)
+		if got := p.try(t, p.b); got != "busy\n" {
 			t.Fatalf("the other guest finds the lock %q", got)
 		}
-		waiting := p.b.Start(t, "echo waiting; "+guest.Program(t, "locker")+" hold "+lockedFile)
-		waiting.WaitFor(t, "waiting", moment)
+		waiting := p.wait(t, p.b)
 		held.Kill()                                  // closes the file
 		waiting.WaitFor(t, "locked", 90*time.Second) // the client asks again after at most 30 s
-		if got := try(t, p.a); got != "busy\n" {
+		if got := p.try(t, p.a); got != "busy\n" {
 			t.Errorf("the first guest finds the lock %q", got)
 		}
 	})
@@ -72,11 +77,11 @@ func TestOneGuestHasTheLockAndAnotherWaitsForIt(t *testing.T) {
 
 func TestGuestsThatCountUnderALockLoseNoCount(t *testing.T) {
 	bothVersions(t, func(t *testing.T, p pair) {
-		count := guest.Program(t, "locker") + " count " + lockedDir + "/number 30"
+		count := guest.Program(t, "locker") + " count " + p.file + " 30"
 		a, b := p.a.Start(t, count), p.b.Start(t, count)
 		a.Wait(t, 2*time.Minute)
 		b.Wait(t, 2*time.Minute)
-		if got := p.a.Run(t, "cat "+lockedDir+"/number"); got != "60" {
+		if got := p.a.Run(t, "cat "+p.file); got != "60" {
 			t.Errorf("two guests counted to %s instead of 60", got)
 		}
 	})
@@ -84,8 +89,8 @@ func TestGuestsThatCountUnderALockLoseNoCount(t *testing.T) {
 
 func TestLockOfADeadGuestGoesToTheOneThatWaits(t *testing.T) {
 	bothVersions(t, func(t *testing.T, p pair) {
-		hold(t, p.a)
-		waiting := p.b.Start(t, guest.Program(t, "locker")+" hold "+lockedFile)
+		p.hold(t, p.a)
+		waiting := p.wait(t, p.b)
 		p.a.Kill()
 		waiting.WaitFor(t, "locked", 3*guest.Lease+moment)
 	})
@@ -93,13 +98,13 @@ func TestLockOfADeadGuestGoesToTheOneThatWaits(t *testing.T) {
 
 func TestLockIsStillHeldAfterACrashOfTheServer(t *testing.T) {
 	bothVersions(t, func(t *testing.T, p pair) {
-		held := hold(t, p.a)
+		held := p.hold(t, p.a)
 		p.srv.Crash(t)
-		if got := try(t, p.b); got != "busy\n" {
+		if got := p.try(t, p.b); got != "busy\n" {
 			t.Fatalf("the other guest finds the lock %q", got)
 		}
 		held.Kill()
-		if got := try(t, p.b); got != "locked\n" {
+		if got := p.try(t, p.b); got != "locked\n" {
 			t.Errorf("after the holder closed it, the lock is %q", got)
 		}
 	})

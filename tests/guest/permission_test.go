@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/fsva/fsva/tests/guest"
@@ -38,7 +39,7 @@ func TestRootSquash(t *testing.T) {
 			mnt := g.Mount(t, srv, "vers="+vers, "/data", "/mnt/"+vers) + "/v" + vers
 			owners(t, g, mnt)
 			squashed(t, g, mnt)
-			groups(t, g, mnt)
+			groups(t, g, mnt, home)
 		})
 	}
 }
@@ -79,8 +80,8 @@ func squashed(t *testing.T, g *guest.Guest, dir string) {
 	}
 }
 
-// groups checks that a user's other groups count.
-func groups(t *testing.T, g *guest.Guest, dir string) {
+// groups checks that a user's other groups count. The server has dir as served.
+func groups(t *testing.T, g *guest.Guest, dir, served string) {
 	t.Helper()
 	as := func(groups string) string {
 		return "setpriv --reuid 1001 --regid 1001 --groups " + groups + " cat " + dir + "/team/file"
@@ -91,7 +92,11 @@ func groups(t *testing.T, g *guest.Guest, dir string) {
 		t.Errorf("a member of the group read %q", got)
 	}
 	g.Run(t, "fails "+as("1999"))
-	if got := strings.TrimSpace(g.Run(t, "stat -c %g "+dir+"/team/file")); got != "2000" {
-		t.Errorf("a file in a setgid directory belongs to group %s", got)
+	info, err := os.Stat(served + "/team/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t).Gid; got != 2000 {
+		t.Errorf("a file in a setgid directory belongs to group %d", got)
 	}
 }

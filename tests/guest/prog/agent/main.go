@@ -109,6 +109,13 @@ func mountAll() error {
 			return err
 		}
 	}
+	for name, target := range map[string]string{
+		"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2",
+	} {
+		if err := os.Symlink("/proc/self/"+target, "/dev/"+name); err != nil {
+			return err
+		}
+	}
 	return os.Mkdir("/mnt/1", 0o755)
 }
 

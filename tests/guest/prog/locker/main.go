@@ -1,6 +1,6 @@
 // Locker takes POSIX locks on a whole file.
 //
-//	locker hold FILE     wait for the lock, print "locked", keep it until killed
+//	locker hold FILE     wait for the lock, print "locked", keep it until SIGTERM
 //	locker try FILE      print "locked" or "busy" and end
 //	locker count FILE N  add 1 to the number in FILE, N times, each under the lock
 package main
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,10 @@ func run(args []string) error {
 			return err
 		}
 		fmt.Println("locked")
-		select {}
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, unix.SIGTERM)
+		<-stop
+		return nil
 	case "try":
 		err := lock(f, unix.F_SETLK, unix.F_WRLCK)
 		switch {

@@ -14,18 +14,12 @@ import (
 
 var dir = flag.String("posix.dir", "", "directory to test; it gets a new directory for each test")
 
-// exceptions are what NFS itself keeps from working, by the name of the test.
-var exceptions = map[string]string{}
-
 func TestPOSIX(t *testing.T) {
 	if *dir == "" {
 		t.Skip("no directory to test; the guest tests give one with -posix.dir")
 	}
 	for _, name := range slices.Sorted(maps.Keys(posixtest.All)) {
 		t.Run(name, func(t *testing.T) {
-			if why, ok := exceptions[name]; ok {
-				t.Skip(why)
-			}
 			posixtest.All[name](t, mkdir(t))
 		})
 	}
