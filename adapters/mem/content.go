@@ -1,222 +1,314 @@
 package mem
 
 import (
-	"math/bits"
+	"sync"
 
 	"github.com/fsva/fsva/vfs"
 )
 
-// content is the data of a file: chunks by number, of which those that hold
-// nothing are missing. The inode's mu guards it.
-type content struct {
-	size   int64
-	used   int64 // bytes of memory in chunks
-	chunks map[int64]*chunk
-}
-
 const (
-	chunkSize = 64 << 10
-	pageSize  = 4 << 10
-	maxPages  = chunkSize / pageSize
+	pageSize   = 4 << 10
+	chunkPages = 16
+	chunkSize  = chunkPages * pageSize
 )
 
-// chunk is up to 64 KiB of data. Small files have small ones: data grows by
-// pages. have tells pages that hold data from holes, which are zero.
+// page is the unit of data that is there or not, and that clones share.
+type page [pageSize]byte
+
+// pagePool keeps pages that are not in use, with what was last in them.
+var pagePool = sync.Pool{New: func() any { return new(page) }}
+
+// chunk is 16 neighbouring pages: one entry of a file's map for 64 KiB.
 type chunk struct {
-	data []byte
-	have uint16
+	pages  [chunkPages]*page // nil is a hole
+	shared uint16            // those that may belong to other chunks, too
 }
 
-// pages returns the bits of the pages that from to end (not included) touch.
-func pages(from, end int) uint16 {
-	first, last := from/pageSize, (end-1)/pageSize
-	return uint16((1<<(last+1) - 1) &^ (1<<first - 1))
+// content is the data of a file: its chunks by number, without those that are
+// holes altogether. The inode's lock guards it. There are no pages beyond the
+// one that holds the last byte, and what is behind that byte in it is zero.
+type content struct {
+	size   int64
+	used   int64 // pages
+	chunks map[int64]*chunk
+	peak   int // of len(chunks) since the map was made
 }
 
-// reach makes the chunk at least n bytes long.
-func (c *content) reach(f *FS, i int64, n int) (*chunk, error) {
-	ch := c.chunks[i]
-	have := 0
-	if ch != nil {
-		have = len(ch.data)
-	}
-	if n <= have {
-		return ch, nil
-	}
-	grown := min(max((n+pageSize-1)&^(pageSize-1), 2*have), chunkSize)
-	if err := f.take(int64(grown - have)); err != nil {
-		if grown = (n + pageSize - 1) &^ (pageSize - 1); f.take(int64(grown-have)) != nil {
-			return nil, err
-		}
-	}
-	data := make([]byte, grown)
-	if ch == nil {
-		ch = new(chunk)
-		if c.chunks == nil {
-			c.chunks = make(map[int64]*chunk, 1)
-		}
-		c.chunks[i] = ch
-	}
-	copy(data, ch.data)
-	ch.data = data
-	c.used += int64(grown - have)
-	return ch, nil
-}
+// pagesIn returns how many pages hold n bytes.
+func pagesIn(n int64) int64 { return (n + pageSize - 1) / pageSize }
 
-// span calls f for every piece of [off, off+length) that lies in one chunk,
-// until it returns false.
-func span(off, length int64, f func(i int64, from, end int) bool) {
-	for length > 0 {
-		from := int(off % chunkSize)
-		n := min(length, int64(chunkSize-from))
-		if !f(off/chunkSize, from, from+int(n)) {
-			return
-		}
-		off, length = off+n, length-n
-	}
-}
-
-// read fills p from off; the range lies within the size.
+// read fills p from off. The range lies within the size.
 func (c *content) read(p []byte, off int64) {
-	span(off, int64(len(p)), func(i int64, from, end int) bool {
-		n := 0
-		if ch := c.chunks[i]; ch != nil && from < len(ch.data) {
-			n = copy(p[:end-from], ch.data[from:])
+	for len(p) > 0 {
+		at := int(off % pageSize)
+		n := min(len(p), pageSize-at)
+		if pg := c.page(off / pageSize); pg != nil {
+			copy(p[:n], pg[at:])
+		} else {
+			clear(p[:n])
 		}
-		clear(p[n : end-from])
-		p = p[end-from:]
-		return true
-	})
+		p, off = p[n:], off+int64(n)
+	}
+}
+
+// page returns page i to read, nil for a hole.
+func (c *content) page(i int64) *page {
+	if ch := c.chunks[i/chunkPages]; ch != nil {
+		return ch.pages[i%chunkPages]
+	}
+	return nil
 }
 
 // write puts p at off. n < len(p) with an error when there is no more room.
 func (c *content) write(f *FS, p []byte, off int64) (n int, err error) {
-	span(off, int64(len(p)), func(i int64, from, end int) bool {
-		var ch *chunk
-		if ch, err = c.reach(f, i, end); err != nil {
-			return false
+	for n < len(p) {
+		at := int(off % pageSize)
+		part := min(len(p)-n, pageSize-at)
+		pg, err := c.own(f, off/pageSize, part == pageSize)
+		if err != nil {
+			return n, err
 		}
-		n += copy(ch.data[from:end], p[n:])
-		ch.have |= pages(from, end)
-		return true
-	})
-	c.size = max(c.size, off+int64(n))
-	return n, err
+		copy(pg[at:], p[n:n+part])
+		n, off = n+part, off+int64(part)
+		c.size = max(c.size, off)
+	}
+	return n, nil
 }
 
-// allocate makes memory for a range.
-func (c *content) allocate(f *FS, off, length int64) (err error) {
-	span(off, length, func(i int64, from, end int) bool {
-		var ch *chunk
-		if ch, err = c.reach(f, i, end); err == nil {
-			ch.have |= pages(from, end)
+// own returns page i to write: where there is a hole a new page, where it is
+// shared a copy. With whole the caller overwrites all of it, so that it need
+// not hold anything yet.
+func (c *content) own(f *FS, i int64, whole bool) (*page, error) {
+	slot := i % chunkPages
+	ch := c.chunks[i/chunkPages]
+	var old *page
+	if ch != nil {
+		old = ch.pages[slot]
+	}
+	if old != nil && (ch.shared>>slot&1 == 0 || f.shared.sole(old)) {
+		ch.shared &^= 1 << slot
+		return old, nil
+	}
+	if err := f.space.take(pageSize); err != nil {
+		return nil, err
+	}
+	if ch == nil {
+		if err := f.space.take(chunkCost); err != nil {
+			f.space.give(pageSize)
+			return nil, err
 		}
-		return err == nil
-	})
+		ch = c.addChunk(i / chunkPages)
+	}
+	pg := pagePool.Get().(*page)
+	switch {
+	case old != nil:
+		*pg = *old
+		c.drop(f, ch, slot)
+	case !whole:
+		clear(pg[:])
+	}
+	ch.pages[slot] = pg
+	c.used++
+	return pg, nil
+}
+
+func (c *content) addChunk(i int64) *chunk {
+	ch := new(chunk)
+	if c.chunks == nil {
+		c.chunks = make(map[int64]*chunk)
+	}
+	c.chunks[i] = ch
+	c.peak = max(c.peak, len(c.chunks))
+	return ch
+}
+
+// drop makes a page a hole, and frees it unless others share it.
+func (c *content) drop(f *FS, ch *chunk, slot int64) {
+	pg := ch.pages[slot]
+	shared := ch.shared>>slot&1 != 0
+	ch.pages[slot] = nil
+	ch.shared &^= 1 << slot
+	c.used--
+	if shared && !f.shared.leave(pg) {
+		return
+	}
+	f.space.give(pageSize)
+	pagePool.Put(pg)
+}
+
+// allocate makes pages for a range. What was taken before there was no more
+// room stays, as fallocate(2) allows; the size does not grow then.
+func (c *content) allocate(f *FS, off, length int64) error {
+	if free, _, _ := f.space.left(); uint64(length) > free+uint64(c.used*pageSize) {
+		return vfs.ENOSPC // without first taking all there is from others
+	}
+	for i := off / pageSize; i <= (off+length-1)/pageSize; i++ {
+		if _, err := c.own(f, i, false); err != nil {
+			// Pages beyond the size are none of this file's.
+			c.freePages(f, pagesIn(c.size), pagesIn(maxFileSize))
+			return err
+		}
+	}
+	c.size = max(c.size, off+length)
+	return nil
+}
+
+// punch makes a range read as zeroes and frees the pages that are wholly in
+// it. It fails with ENOSPC, and changes no size, where a page at an edge is
+// shared and cannot be copied.
+func (c *content) punch(f *FS, off, length int64) error {
+	end := off + length
+	if end >= c.size { // all of the last page
+		end = pagesIn(c.size) * pageSize
+	}
+	if off >= end {
+		return nil
+	}
+	first, last := pagesIn(off), end/pageSize
+	if first > last { // both edges in one page
+		return c.zero(f, off/pageSize, off%pageSize, end%pageSize)
+	}
+	if off%pageSize != 0 {
+		if err := c.zero(f, off/pageSize, off%pageSize, pageSize); err != nil {
+			return err
+		}
+	}
+	if end%pageSize != 0 {
+		if err := c.zero(f, last, 0, end%pageSize); err != nil {
+			return err
+		}
+	}
+	c.freePages(f, first, last)
+	return nil
+}
+
+// zero clears a part of page i, unless it is a hole.
+func (c *content) zero(f *FS, i, from, end int64) error {
+	if c.page(i) == nil {
+		return nil
+	}
+	pg, err := c.own(f, i, false)
+	if err == nil {
+		clear(pg[from:end])
+	}
 	return err
 }
 
-// punch makes a range read as zeroes and frees what it can. It visits only
-// chunks that exist, since a range can be of any length.
-func (c *content) punch(f *FS, off, length int64) {
-	end := off + length
-	for i, ch := range c.chunks {
-		start := i * chunkSize
-		from, to := max(off-start, 0), min(end-start, int64(len(ch.data)))
-		if from >= to {
-			continue
+// freePages makes the pages from first to end (not included) holes.
+func (c *content) freePages(f *FS, first, end int64) {
+	if first >= end {
+		return
+	}
+	for _, i := range c.numbers(first/chunkPages, (end-1)/chunkPages) {
+		ch := c.chunks[i]
+		empty := true
+		for slot, pg := range ch.pages {
+			p := i*chunkPages + int64(slot)
+			switch {
+			case pg == nil:
+			case p >= first && p < end:
+				c.drop(f, ch, int64(slot))
+			default:
+				empty = false
+			}
 		}
-		if from == 0 && to == int64(len(ch.data)) {
-			c.free(f, i)
-			continue
+		if empty {
+			delete(c.chunks, i)
+			f.space.give(chunkCost)
 		}
-		clear(ch.data[from:to])
-		// Pages that are wholly in the range are holes now.
-		first, last := (from+pageSize-1)/pageSize, to/pageSize
-		if first < last {
-			ch.have &^= pages(int(first*pageSize), int(last*pageSize))
-		}
+	}
+	// A map keeps its memory when it gets smaller.
+	if len(c.chunks) < c.peak/4 {
+		c.chunks, c.peak = remade(c.chunks), len(c.chunks)
 	}
 }
 
-func (c *content) free(f *FS, i int64) {
-	n := int64(len(c.chunks[i].data))
-	f.give(n)
-	c.used -= n
-	delete(c.chunks, i)
+// remade returns a map with the same entries in as little memory as they need.
+func remade[K comparable, V any](m map[K]V) map[K]V {
+	small := make(map[K]V, len(m))
+	for k, v := range m {
+		small[k] = v
+	}
+	return small
+}
+
+// numbers returns the numbers of the chunks there are from first to last. A
+// range can be far longer than there are chunks, and the other way round.
+func (c *content) numbers(first, last int64) []int64 {
+	var found []int64
+	if last-first < int64(len(c.chunks)) {
+		for i := first; i <= last; i++ {
+			if c.chunks[i] != nil {
+				found = append(found, i)
+			}
+		}
+		return found
+	}
+	for i := range c.chunks {
+		if first <= i && i <= last {
+			found = append(found, i)
+		}
+	}
+	return found
 }
 
 // truncate sets the size. What lies beyond is freed, and reads as zeroes if
 // the file grows again.
 func (c *content) truncate(f *FS, size int64) error {
 	if size < c.size {
-		last := (size + chunkSize - 1) / chunkSize
-		for i := range c.chunks {
-			if i >= last {
-				c.free(f, i)
-			}
-		}
-		if ch := c.chunks[size/chunkSize]; ch != nil {
-			if from := int(size % chunkSize); from < len(ch.data) {
-				clear(ch.data[from:])
-				if first := (from + pageSize - 1) / pageSize; first < maxPages {
-					ch.have &^= pages(first*pageSize, chunkSize)
-				}
-			}
+		if err := c.punch(f, size, c.size-size); err != nil {
+			return err
 		}
 	}
 	c.size = size
 	return nil
 }
 
-// seekData returns the first byte at or after off that is data, seekHole the
-// first that is not; off lies within the size.
+// seekData returns the first byte at or behind off that is data. off lies
+// within the size.
 func (c *content) seekData(off int64) (int64, error) {
-	next := int64(-1)
-	for i, ch := range c.chunks {
-		if i < off/chunkSize || next >= 0 && i >= next {
-			continue
+	slot := off / pageSize % chunkPages
+	for i := off / chunkSize; ; i, slot = i+1, 0 {
+		if i = c.next(i); i < 0 {
+			return 0, vfs.ENXIO
 		}
-		if ch.from(off-i*chunkSize) >= 0 {
-			next = i
+		if i > off/chunkSize {
+			slot = 0
+		}
+		for ; slot < chunkPages; slot++ {
+			if c.chunks[i].pages[slot] != nil {
+				return max(off, (i*chunkPages+slot)*pageSize), nil
+			}
 		}
 	}
-	if next < 0 {
-		return 0, vfs.ENXIO
-	}
-	at := max(off, next*chunkSize+c.chunks[next].from(off-next*chunkSize))
-	if at >= c.size {
-		return 0, vfs.ENXIO
-	}
-	return at, nil
 }
 
-// from returns the start of the first page with data that ends behind off in
-// the chunk, -1 if there is none.
-func (ch *chunk) from(off int64) int64 {
-	have := ch.have
-	if off > 0 {
-		have &^= 1<<(off/pageSize) - 1
-	}
-	if have == 0 {
+// next returns the number of the first chunk there is from i on, -1 if there
+// is none.
+func (c *content) next(i int64) int64 {
+	if last := (c.size - 1) / chunkSize; last-i < int64(len(c.chunks)) {
+		for ; i <= last; i++ {
+			if c.chunks[i] != nil {
+				return i
+			}
+		}
 		return -1
 	}
-	return int64(bits.TrailingZeros16(have)) * pageSize
+	next := int64(-1)
+	for k := range c.chunks {
+		if k >= i && (next < 0 || k < next) {
+			next = k
+		}
+	}
+	return next
 }
 
+// seekHole returns the first byte at or behind off that is none; the end of
+// the file is a hole. off lies within the size.
 func (c *content) seekHole(off int64) int64 {
-	for off < c.size {
-		ch := c.chunks[off/chunkSize]
-		if ch == nil {
-			return off
-		}
-		first := int(off % chunkSize / pageSize)
-		missing := ^ch.have &^ (1<<first - 1)
-		if missing != 0 {
-			page := int64(bits.TrailingZeros16(missing)) * pageSize
-			return min(max(off, off/chunkSize*chunkSize+page), c.size)
-		}
-		off = (off/chunkSize + 1) * chunkSize
+	i := off / pageSize
+	for i*pageSize < c.size && c.page(i) != nil {
+		i++
 	}
-	return c.size
+	return min(max(off, i*pageSize), c.size)
 }

@@ -3,11 +3,13 @@ package mem
 import (
 	"context"
 	"sort"
+	"time"
 
 	"github.com/fsva/fsva/vfs"
 )
 
 // directory is the entries of a directory, by name and in the order they came.
+// The inode's lock guards it.
 type directory struct {
 	byName map[string]*entry
 	order  []*entry // by cookie; entries that were removed stay for a while
@@ -37,19 +39,21 @@ func (d *directory) add(name string, n *inode) {
 	d.order = append(d.order, e)
 }
 
+// remove takes an entry away. When half of the order is dead it is made anew,
+// and so is the map, since a map keeps its memory when it gets smaller.
 func (d *directory) remove(e *entry) {
 	delete(d.byName, e.name)
 	e.node = nil
-	if d.dead++; d.dead > 32 && d.dead > len(d.order)/2 {
-		live := d.order[:0]
-		for _, e := range d.order {
-			if e.node != nil {
-				live = append(live, e)
-			}
-		}
-		clear(d.order[len(live):])
-		d.order, d.dead = live, 0
+	if d.dead++; d.dead <= 32 || d.dead <= len(d.order)/2 {
+		return
 	}
+	live := make([]*entry, 0, len(d.byName))
+	for _, e := range d.order {
+		if e.node != nil {
+			live = append(live, e)
+		}
+	}
+	d.order, d.dead, d.byName = live, 0, remade(d.byName)
 }
 
 // after appends up to cap(batch) entries behind cookie to batch.
@@ -63,19 +67,22 @@ func (d *directory) after(cookie uint64, batch []entry) []entry {
 	return batch
 }
 
-// live fails unless n is a directory that has not been removed. FS.tree is
-// held.
-func (n *inode) live() error {
-	if n.typ != vfs.TypeDirectory {
+// search checks that n is a directory that is still there and in which cred
+// may rwx. n.mu is held.
+func (n *inode) search(cred *vfs.Cred, rwx uint32) error {
+	switch {
+	case n.gone:
+		return vfs.ESTALE
+	case n.typ != vfs.TypeDirectory:
 		return vfs.ENOTDIR
 	}
-	return nil
+	return n.permit(cred, rwx)
 }
 
 // Lookup implements vfs.Node.
 func (n *inode) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node, error) {
-	n.fs.tree.RLock()
-	defer n.fs.tree.RUnlock()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	if err := n.search(cred, mayExec); err != nil {
 		return nil, err
 	}
@@ -86,18 +93,10 @@ func (n *inode) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node
 	return e.node, nil
 }
 
-// search checks that n is a directory in which cred may rwx. FS.tree is held.
-func (n *inode) search(cred *vfs.Cred, rwx uint32) error {
-	if err := n.live(); err != nil {
-		return err
-	}
-	return n.check(cred, rwx)
-}
-
 // Parent implements vfs.Node.
 func (n *inode) Parent(_ context.Context, cred *vfs.Cred) (vfs.Node, error) {
-	n.fs.tree.RLock()
-	defer n.fs.tree.RUnlock()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	if err := n.search(cred, mayExec); err != nil {
 		return nil, err
 	}
@@ -115,28 +114,13 @@ const listBatch = 128
 func (n *inode) ReadDir(ctx context.Context, cred *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (bool, error) {
 	batch := make([]entry, 0, listBatch)
 	for {
-		n.fs.tree.RLock()
-		err := n.search(cred, mayRead)
-		if err == nil {
-			batch = n.dir.after(cookie, batch[:0])
-		}
-		n.fs.tree.RUnlock()
-		if err != nil {
+		var err error
+		if batch, err = n.list(cred, cookie, batch[:0]); err != nil {
 			return false, err
 		}
 		for i := range batch {
-			e := &batch[i]
-			cookie = e.cookie
-			de := vfs.DirEntry{Name: e.name, Cookie: e.cookie, FileID: e.node.ino, Type: e.node.typ}
-			if want&^vfs.AttrNode != 0 {
-				de.Attr, de.Err = e.node.GetAttr(ctx, want)
-				if de.Err != nil {
-					de.Err = vfs.ENOENT // removed meanwhile
-				}
-			}
-			if want&vfs.AttrNode != 0 {
-				de.Node = e.node
-			}
+			cookie = batch[i].cookie
+			de := batch[i].emitted(ctx, want)
 			if !emit(&de) {
 				return false, nil
 			}
@@ -144,6 +128,43 @@ func (n *inode) ReadDir(ctx context.Context, cred *vfs.Cred, cookie uint64, want
 		if len(batch) < cap(batch) {
 			return true, nil
 		}
-		n.touch()
 	}
+}
+
+// list fills batch with the entries behind cookie.
+func (n *inode) list(cred *vfs.Cred, cookie uint64, batch []entry) ([]entry, error) {
+	now := vfs.TimespecOf(time.Now())
+	n.mu.RLock()
+	if err := n.search(cred, mayRead); err != nil {
+		n.mu.RUnlock()
+		return nil, err
+	}
+	batch = n.dir.after(cookie, batch)
+	overdue := n.overdue(now)
+	n.mu.RUnlock()
+	if overdue {
+		n.noteRead(now)
+	}
+	return batch, nil
+}
+
+// emitted is the entry as ReadDir emits it. No lock is held.
+func (e *entry) emitted(ctx context.Context, want vfs.AttrMask) vfs.DirEntry {
+	de := vfs.DirEntry{Name: e.name, Cookie: e.cookie, FileID: e.node.ino, Type: e.node.typ}
+	if want&vfs.AttrAll != 0 {
+		if de.Attr, de.Err = e.node.GetAttr(ctx, want); de.Err != nil {
+			de.Err = vfs.ENOENT // removed meanwhile
+		}
+	}
+	if want&vfs.AttrNode != 0 {
+		de.Node = e.node
+	}
+	return de
+}
+
+// entriesChanged notes a change of the directory's entries. n.mu is held.
+func (n *inode) entriesChanged() vfs.DirChange {
+	before := n.change
+	n.changed(true)
+	return vfs.DirChange{Before: before, After: n.change, Atomic: true}
 }

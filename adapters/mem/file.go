@@ -32,29 +32,33 @@ func (n *inode) Open(_ context.Context, cred *vfs.Cred, how vfs.OpenFlags) (vfs.
 	if n.gone {
 		return nil, vfs.ESTALE
 	}
-	if how&vfs.OpenReclaim == 0 && (how&vfs.OpenOwner == 0 || cred.UID != n.uid) {
-		var rwx uint32
-		if how&vfs.OpenRead != 0 {
-			rwx |= mayRead
-		}
-		if how&vfs.OpenWrite != 0 {
-			rwx |= mayWrite
-		}
-		if err := n.permit(cred, rwx); err != nil {
-			return nil, err
-		}
+	if err := n.mayOpen(cred, how); err != nil {
+		return nil, err
 	}
 	n.opens++
 	return &file{inode: n, cred: cred, how: how}, nil
 }
 
+func (n *inode) mayOpen(cred *vfs.Cred, how vfs.OpenFlags) error {
+	if how&vfs.OpenReclaim != 0 || how&vfs.OpenOwner != 0 && cred.UID == n.uid {
+		return nil
+	}
+	var rwx uint32
+	if how&vfs.OpenRead != 0 {
+		rwx |= mayRead
+	}
+	if how&vfs.OpenWrite != 0 {
+		rwx |= mayWrite
+	}
+	return n.permit(cred, rwx)
+}
+
+// Node implements vfs.File.
 func (f *file) Node() vfs.Node { return f.inode }
 
 // Close implements vfs.File.
 func (f *file) Close() error {
 	n := f.inode
-	n.fs.tree.Lock()
-	defer n.fs.tree.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.opens--
@@ -68,43 +72,39 @@ func (f *file) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 		return 0, vfs.EINVAL
 	}
 	n := f.inode
+	now := vfs.TimespecOf(time.Now())
 	n.mu.RLock()
 	length := max(min(int64(len(p)), n.data.size-off), 0)
 	n.data.read(p[:length], off)
+	overdue := n.overdue(now)
 	n.mu.RUnlock()
-	n.touch()
+	if overdue {
+		n.noteRead(now)
+	}
 	return int(length), nil
 }
 
-// touch notes a read, as often as mount(8)'s relatime does.
-func (n *inode) touch() {
-	now := time.Now()
-	n.mu.RLock()
-	last := n.atime.Time()
-	stale := !last.After(n.mtime.Time()) || now.Sub(last) > 24*time.Hour
-	n.mu.RUnlock()
-	if stale {
-		n.mu.Lock()
-		n.atime = vfs.TimespecOf(now)
-		n.mu.Unlock()
-	}
-}
-
 // WriteAt implements vfs.File. Memory is as stable as this file system gets.
-func (f *file) WriteAt(_ context.Context, p []byte, off int64, want vfs.Stability) (int, vfs.Stability, error) {
+func (f *file) WriteAt(_ context.Context, p []byte, off int64, _ vfs.Stability) (int, vfs.Stability, error) {
 	switch {
 	case off < 0:
-		return 0, want, vfs.EINVAL
-	case int64(len(p)) > math.MaxInt64-off:
-		return 0, want, vfs.EFBIG
+		return 0, vfs.FileSync, vfs.EINVAL
+	case len(p) == 0:
+		return 0, vfs.FileSync, nil
+	case off >= maxFileSize:
+		return 0, vfs.FileSync, vfs.EFBIG
 	}
+	fits := p[:min(int64(len(p)), maxFileSize-off)]
 	n := f.inode
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	done, err := n.data.write(n.fs, p, off)
+	done, err := n.data.write(n.fs, fits, off)
 	if done > 0 {
 		n.dropSetID(f.cred)
 		n.changed(true)
+	}
+	if err == nil && len(fits) < len(p) {
+		err = vfs.EFBIG
 	}
 	return done, vfs.FileSync, err
 }
@@ -112,8 +112,8 @@ func (f *file) WriteAt(_ context.Context, p []byte, off int64, want vfs.Stabilit
 // Sync implements vfs.File.
 func (f *file) Sync(context.Context, bool) error { return nil }
 
-// rangeOf checks a range of fallocate(2).
-func rangeOf(off, length int64) error {
+// checkRange checks a range of fallocate(2).
+func checkRange(off, length int64) error {
 	switch {
 	case off < 0 || length <= 0:
 		return vfs.EINVAL
@@ -125,32 +125,35 @@ func rangeOf(off, length int64) error {
 
 // Allocate implements vfs.Allocator.
 func (f *file) Allocate(_ context.Context, off, length int64) error {
-	if err := rangeOf(off, length); err != nil {
+	if err := checkRange(off, length); err != nil {
 		return err
 	}
-	n := f.inode
-	if length > n.fs.size {
-		return vfs.ENOSPC // before a walk over chunks that cannot be had
+	if off+length > maxFileSize {
+		return vfs.EFBIG
 	}
+	n := f.inode
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.data.allocate(n.fs, off, length); err != nil {
 		return err
 	}
-	n.data.size = max(n.data.size, off+length)
+	n.dropSetID(f.cred)
 	n.changed(true)
 	return nil
 }
 
 // Deallocate implements vfs.Allocator.
 func (f *file) Deallocate(_ context.Context, off, length int64) error {
-	if err := rangeOf(off, length); err != nil {
+	if err := checkRange(off, length); err != nil {
 		return err
 	}
 	n := f.inode
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.data.punch(n.fs, off, length)
+	if err := n.data.punch(n.fs, off, length); err != nil {
+		return err
+	}
+	n.dropSetID(f.cred)
 	n.changed(true)
 	return nil
 }
@@ -177,36 +180,8 @@ func (f *file) SeekHole(_ context.Context, off int64) (int64, error) {
 	return n.data.seekHole(off), nil
 }
 
-// copyChunk is how much CopyRange moves between two looks at its context.
-const copyChunk = 1 << 20
-
-// CopyRange implements vfs.RangeCopier.
-func (f *file) CopyRange(ctx context.Context, srcOff int64, dst vfs.File, dstOff, length int64) (n int64, err error) {
-	to, ok := dst.(*file)
-	if !ok || to.inode.fs != f.inode.fs {
-		return 0, vfs.EXDEV
-	}
-	if f.inode == to.inode && srcOff < dstOff+length && dstOff < srcOff+length {
-		return 0, vfs.EINVAL // copy_file_range(2)
-	}
-	buf := make([]byte, min(length, copyChunk))
-	for n < length && ctx.Err() == nil {
-		got, err := f.ReadAt(ctx, buf[:min(length-n, copyChunk)], srcOff+n)
-		if err != nil || got == 0 {
-			return n, err
-		}
-		put, _, err := to.WriteAt(ctx, buf[:got], dstOff+n, vfs.Unstable)
-		n += int64(put)
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
 var (
-	_ vfs.File        = (*file)(nil)
-	_ vfs.HoleSeeker  = (*file)(nil)
-	_ vfs.Allocator   = (*file)(nil)
-	_ vfs.RangeCopier = (*file)(nil)
+	_ vfs.File       = (*file)(nil)
+	_ vfs.HoleSeeker = (*file)(nil)
+	_ vfs.Allocator  = (*file)(nil)
 )

@@ -12,6 +12,10 @@ import (
 
 func xattrCost(name string, value []byte) int64 { return int64(nameCost + len(name) + len(value)) }
 
+// maxXattrNames bounds what ListXattr returns, in bytes with a NUL for each
+// name (XATTR_LIST_MAX).
+const maxXattrNames = 64 << 10
+
 // mayXattr checks that cred may rwx the attribute of that name. n.mu is held.
 func (n *inode) mayXattr(cred *vfs.Cred, name string, rwx uint32) error {
 	if n.gone {
@@ -21,20 +25,33 @@ func (n *inode) mayXattr(cred *vfs.Cred, name string, rwx uint32) error {
 		return vfs.ERANGE
 	}
 	space, rest, _ := strings.Cut(name, ".")
-	switch {
-	case rest == "":
-		return vfs.EOPNOTSUPP
-	case space == "trusted" || space == "security":
-		if cred.UID != 0 {
-			return vfs.EPERM
+	switch space {
+	case "user":
+		if rest == "" {
+			return vfs.EINVAL
 		}
-		return nil
-	case space != "user":
-		return vfs.EOPNOTSUPP
-	case n.typ != vfs.TypeRegular && n.typ != vfs.TypeDirectory:
-		if rwx == mayRead {
+		return n.mayUserXattr(cred, rwx)
+	case "trusted", "security":
+		switch {
+		case rest == "":
+			return vfs.EINVAL
+		case cred.UID == 0 || space == "security" && rwx == mayRead:
+			return nil
+		case rwx == mayRead:
 			return vfs.ENODATA
 		}
+		return vfs.EPERM
+	}
+	return vfs.EOPNOTSUPP
+}
+
+func (n *inode) mayUserXattr(cred *vfs.Cred, rwx uint32) error {
+	isDir := n.typ == vfs.TypeDirectory
+	switch {
+	case n.typ != vfs.TypeRegular && !isDir && rwx == mayRead:
+		return vfs.ENODATA
+	case n.typ != vfs.TypeRegular && !isDir,
+		isDir && rwx == mayWrite && n.mode&vfs.ModeSticky != 0 && cred.UID != 0 && cred.UID != n.uid:
 		return vfs.EPERM
 	}
 	return n.permit(cred, rwx)
@@ -70,24 +87,35 @@ func (n *inode) SetXattr(_ context.Context, cred *vfs.Cred, name string, value [
 		return vfs.EEXIST
 	case !exists && flags&vfs.XattrReplace != 0:
 		return vfs.ENODATA
+	case !exists && n.xattrNames()+len(name)+1 > maxXattrNames:
+		return vfs.ENOSPC
 	}
 	cost := xattrCost(name, value)
 	if exists {
 		cost -= xattrCost(name, old)
 	}
-	if err := n.fs.take(cost); err != nil {
+	if err := n.fs.space.take(cost); err != nil {
 		return err
 	}
 	if n.xattrs == nil {
 		n.xattrs = make(map[string][]byte)
 	}
-	n.xattrs[name] = append([]byte{}, value...)
+	n.xattrs[strings.Clone(name)] = append([]byte{}, value...)
 	n.changed(false)
 	return nil
 }
 
-// ListXattr implements vfs.Xattrer. Names that the caller could not read by
-// their namespace are left out.
+// xattrNames is the length of all names, each with a NUL. n.mu is held.
+func (n *inode) xattrNames() int {
+	length := 0
+	for name := range n.xattrs {
+		length += len(name) + 1
+	}
+	return length
+}
+
+// ListXattr implements vfs.Xattrer. The names that are root's are left
+// out for others.
 func (n *inode) ListXattr(_ context.Context, cred *vfs.Cred) ([]string, error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -96,7 +124,7 @@ func (n *inode) ListXattr(_ context.Context, cred *vfs.Cred) ([]string, error) {
 	}
 	names := make([]string, 0, len(n.xattrs))
 	for name := range n.xattrs {
-		if cred.UID == 0 || strings.HasPrefix(name, "user.") {
+		if cred.UID == 0 || !strings.HasPrefix(name, "trusted.") {
 			names = append(names, name)
 		}
 	}
@@ -116,7 +144,7 @@ func (n *inode) RemoveXattr(_ context.Context, cred *vfs.Cred, name string) erro
 		return vfs.ENODATA
 	}
 	delete(n.xattrs, name)
-	n.fs.give(xattrCost(name, value))
+	n.fs.space.give(xattrCost(name, value))
 	n.changed(false)
 	return nil
 }
