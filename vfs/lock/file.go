@@ -1,153 +1,171 @@
 package lock
 
 import (
-	"math"
 	"slices"
 	"sort"
 )
 
-// whole is every byte of a file.
-var whole = Range{0, math.MaxUint64}
-
-// file is what is held of one file. Its shard's lock guards it. Most files
-// that are open have one share and nothing else, so the rest is made when it
-// is needed.
+// file is what is held of one file. Its shard's lock guards it. Most files that
+// are open have one share and nothing else, and there may be very many, so
+// locks is made only when there is one.
 type file struct {
-	table *Table
-	key   Key
-
+	shard  *shard
+	key    Key // never changes: may be read without the lock
 	shares shares
+	locks  *locks
+}
 
-	held   map[Owner]*held
-	writes []writeLock // all exclusive locks, which are disjoint, in order
-
-	waiters []*waiter // in the order they came
+// locks is what few files have.
+type locks struct {
+	spans                     // of all owners
+	owners  map[Owner][]*span // the same by owner; disjoint and in order
+	waiters []*waiter         // in the order they came
+	notices []*notice         // in the order they came
 	leases  []*Lease
-
-	later []func() // to call once the shard is unlocked
 }
 
-// held is the byte-range locks of an owner; a byte is in at most one of them.
-type held struct{ read, write ranges }
-
-type writeLock struct {
-	Range
-	owner Owner
+func (l *locks) empty() bool {
+	return len(l.owners) == 0 && len(l.waiters) == 0 && len(l.notices) == 0 && len(l.leases) == 0
 }
 
-func (f *file) empty() bool {
-	return len(f.shares.list) == 0 && len(f.held) == 0 && len(f.waiters) == 0 && len(f.leases) == 0
-}
-
-// conflict returns a lock of another owner that excludes one of typ on r.
-func (f *file) conflict(owner Owner, r Range, typ Type) *Holder {
-	i := sort.Search(len(f.writes), func(i int) bool { return f.writes[i].End >= r.Start })
-	for ; i < len(f.writes) && f.writes[i].Start <= r.End; i++ {
-		if w := f.writes[i]; w.owner != owner || owner == (Owner{}) {
-			return &Holder{w.owner, w.Range, Write}
-		}
+// withLocks returns f.locks, made if there was none.
+func (f *file) withLocks() *locks {
+	if f.locks == nil {
+		f.locks = &locks{owners: make(map[Owner][]*span, 1)}
 	}
-	if typ == Read {
+	return f.locks
+}
+
+// trim frees what is not needed any more and reports whether that is all.
+func (f *file) trim() bool {
+	if f.locks != nil && f.locks.empty() {
+		f.locks = nil
+	}
+	return f.locks == nil && len(f.shares.list) == 0
+}
+
+// later has call called once the shard is unlocked.
+func (f *file) later(call func()) { f.shard.later = append(f.shard.later, call) }
+
+func (f *file) note(c Client, by int32) { f.shard.index.note(c, f, by) }
+
+// obstacle returns a lock of another owner that excludes one of typ on r, nil
+// if there is none.
+func (f *file) obstacle(owner Owner, r Range, typ Type) *span {
+	if f.locks == nil {
 		return nil
 	}
-	for o, h := range f.held {
-		if o == owner {
+	return f.locks.first(owner, r, typ)
+}
+
+// none is the Type of bytes that are not locked.
+const none Type = 0xff
+
+// assign makes typ what owner holds of all bytes of r. The caller has seen to
+// it that nothing is in the way. freed says that others may get what they did
+// not before. ENOLCK if the client would hold too many ranges.
+func (f *file) assign(owner Owner, r Range, typ Type) (freed bool, err error) {
+	l := f.withLocks()
+	held := l.owners[owner]
+	near := r.widened()
+	i := sort.Search(len(held), func(i int) bool { return held[i].End >= near.Start })
+	j, merged := i, r
+	var before, after *span // what sticks out of r, of another type
+	for ; j < len(held) && held[j].Start <= near.End; j++ {
+		s := held[j]
+		if s.overlaps(r) && (typ == none || s.typ == Write && typ == Read) {
+			freed = true
+		}
+		if s.typ == typ {
+			merged = merged.union(s.Range)
 			continue
 		}
-		if in, ok := h.read.first(r); ok {
-			return &Holder{o, in, Read}
+		if s.Start < r.Start {
+			before = &span{Range: Range{s.Start, min(s.End, r.Start-1)}, owner: owner, typ: s.typ}
+		}
+		if s.End > r.End {
+			after = &span{Range: Range{max(s.Start, r.End+1), s.End}, owner: owner, typ: s.typ}
 		}
 	}
+	put := make([]*span, 0, 3)
+	if before != nil {
+		put = append(put, before)
+	}
+	if typ != none {
+		put = append(put, &span{Range: merged, owner: owner, typ: typ})
+	}
+	if after != nil {
+		put = append(put, after)
+	}
+	if err := f.replace(owner, i, j, put); err != nil {
+		return false, err
+	}
+	return freed, nil
+}
+
+// replace puts these spans where owner has those with numbers i to j.
+func (f *file) replace(owner Owner, i, j int, put []*span) error {
+	l := f.locks
+	held := l.owners[owner]
+	if len(held) == 0 && len(put) == 0 {
+		return nil
+	}
+	if len(held) == 0 {
+		f.note(owner.Client, 1)
+	}
+	if grow := len(put) - (j - i); grow != 0 {
+		if err := f.shard.index.ranges(owner, int32(grow)); err != nil {
+			if len(held) == 0 {
+				f.note(owner.Client, -1)
+			}
+			return err
+		}
+	}
+	for _, s := range held[i:j] {
+		l.remove(s)
+	}
+	for _, s := range put {
+		l.insert(s)
+	}
+	if held = slices.Replace(held, i, j, put...); len(held) > 0 {
+		l.owners[owner] = held
+		return nil
+	}
+	delete(l.owners, owner)
+	f.note(owner.Client, -1)
 	return nil
 }
 
-// set gives owner a lock that nothing excludes.
-func (f *file) set(owner Owner, r Range, typ Type) {
-	h := f.held[owner]
-	if h == nil {
-		if f.held == nil {
-			f.held = make(map[Owner]*held, 1)
-		}
-		h = new(held)
-		f.held[owner] = h
-		f.table.count(owner.Client, f.key, 1)
+// unlock takes the bytes of r from owner.
+func (f *file) unlock(owner Owner, r Range) error {
+	if f.locks == nil {
+		return nil
 	}
-	weaker := len(h.write) > 0 && typ == Read
-	h.read, h.write = h.read.remove(r), h.write.remove(r)
-	if typ == Write {
-		h.write = h.write.add(r)
-	} else {
-		h.read = h.read.add(r)
+	freed, err := f.assign(owner, r, none)
+	if freed {
+		f.wake(r)
 	}
-	f.reindex(owner, r, typ == Write)
-	if weaker {
-		f.wake()
-	}
-}
-
-// clear takes the bytes of r from owner.
-func (f *file) clear(owner Owner, r Range) {
-	h := f.held[owner]
-	if h == nil {
-		return
-	}
-	h.read, h.write = h.read.remove(r), h.write.remove(r)
-	f.reindex(owner, r, false)
-	if len(h.read) == 0 && len(h.write) == 0 {
-		delete(f.held, owner)
-		f.table.count(owner.Client, f.key, -1)
-	}
-	f.wake()
-}
-
-// reindex makes writes right for the bytes of r, which owner has exclusively
-// (write) or not any more.
-func (f *file) reindex(owner Owner, r Range, write bool) {
-	i := sort.Search(len(f.writes), func(i int) bool { return f.writes[i].End >= r.Start })
-	var put []writeLock
-	j := i
-	for ; j < len(f.writes) && f.writes[j].Start <= r.End; j++ {
-		w := f.writes[j]
-		if w.Start < r.Start {
-			put = append(put, writeLock{Range{w.Start, r.Start - 1}, owner})
-		}
-		if w.End > r.End {
-			put = append(put, writeLock{Range{r.End + 1, w.End}, owner})
-		}
-	}
-	if write {
-		at := 0
-		if len(put) > 0 && put[0].End < r.Start {
-			at = 1
-		}
-		put = slices.Insert(put, at, writeLock{r, owner})
-	}
-	f.writes = slices.Replace(f.writes, i, j, put...)
+	return err
 }
 
 // releaseClient gives back what a client has of the file.
 func (f *file) releaseClient(c Client) {
-	for o := range f.held {
+	for i := len(f.shares.list) - 1; i >= 0; i-- { // remove moves the last to i
+		if f.shares.list[i].owner.Client == c {
+			f.shares.remove(i)
+			f.note(c, -1)
+		}
+	}
+	if f.locks == nil {
+		return
+	}
+	for o := range f.locks.owners {
 		if o.Client == c {
-			f.clear(o, whole)
+			f.assign(o, whole, none) // needs no more ranges: cannot fail
 		}
 	}
-	for _, s := range slices.Clone(f.shares.list) {
-		if s.owner.Client == c {
-			f.setShare(s.owner, 0, 0)
-		}
-	}
-	f.waiters = slices.DeleteFunc(f.waiters, func(w *waiter) bool {
-		if w.owner.Client != c {
-			return false
-		}
-		w.leave(f, ErrReleased)
-		return true
-	})
-	for _, l := range slices.Clone(f.leases) {
-		if l.owner.Client == c {
-			f.dropLease(l)
-		}
-	}
-	f.wake()
+	f.dropWaiters(ErrReleased, func(w *waiter) bool { return w.owner.Client == c })
+	f.dropNotices(func(n *notice) bool { return n.owner.Client == c })
+	f.dropLeases(func(l *Lease) bool { return l.owner.Client == c })
+	f.wake(whole)
 }

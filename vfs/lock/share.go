@@ -8,13 +8,16 @@ type share struct {
 	access, deny Share
 }
 
+// breaksRead reports whether the share is more than a Read lease bears.
+func (s share) breaksRead() bool { return s.access&ShareWrite != 0 || s.deny&ShareRead != 0 }
+
 // shares are the opens of a file. The counts tell in most cases that nothing
 // conflicts without a look at the list.
 type shares struct {
 	list   []share
 	places map[Owner]int // in list, once it is long
-	access [2]int        // opens that read, that write
-	deny   [2]int        // opens that deny reading, writing
+	access [2]uint32     // how many read, how many write
+	deny   [2]uint32     // how many deny reading, writing
 }
 
 // manyShares is where finding an owner in the list gets slower than in a map.
@@ -30,13 +33,14 @@ func (s *shares) find(owner Owner) int {
 	return slices.IndexFunc(s.list, func(sh share) bool { return sh.owner == owner })
 }
 
+// tally counts sh in or, with by = -1, out.
 func (s *shares) tally(sh share, by int) {
 	for bit := range 2 {
 		if sh.access&(1<<bit) != 0 {
-			s.access[bit] += by
+			s.access[bit] += uint32(by)
 		}
 		if sh.deny&(1<<bit) != 0 {
-			s.deny[bit] += by
+			s.deny[bit] += uint32(by)
 		}
 	}
 }
@@ -54,6 +58,12 @@ func (s *shares) put(sh share) {
 	}
 }
 
+func (s *shares) replace(i int, sh share) {
+	s.tally(s.list[i], -1)
+	s.tally(sh, 1)
+	s.list[i] = sh
+}
+
 func (s *shares) remove(i int) {
 	s.tally(s.list[i], -1)
 	last := len(s.list) - 1
@@ -68,53 +78,56 @@ func (s *shares) remove(i int) {
 	s.list = s.list[:last]
 }
 
-// others counts the shares of others than own that have one of these bits.
-func excess(count [2]int, own, want Share) bool {
+// others reports whether more than own have one of the bits want.
+func others(count [2]uint32, own, want Share) bool {
 	for bit := range 2 {
-		mine := int(own >> bit & 1)
-		if want&(1<<bit) != 0 && count[bit] > mine {
+		if want>>bit&1 != 0 && count[bit] > uint32(own>>bit&1) {
 			return true
 		}
 	}
 	return false
 }
 
-// shareConflict returns an owner whose share excludes these, a zero Owner if
-// there is none.
-func (f *file) shareConflict(owner Owner, access, deny Share) Owner {
-	s := &f.shares
+// conflict returns an owner whose share excludes sh, a zero Owner if there is
+// none.
+func (s *shares) conflict(sh share) Owner {
 	var own share
-	if i := s.find(owner); i >= 0 && owner != (Owner{}) {
+	if i := s.find(sh.owner); i >= 0 {
 		own = s.list[i]
 	}
-	if !excess(s.deny, own.deny, access) && !excess(s.access, own.access, deny) {
+	if !others(s.deny, own.deny, sh.access) && !others(s.access, own.access, sh.deny) {
 		return Owner{}
 	}
-	for _, sh := range s.list {
-		if sh.owner != owner && (sh.deny&access != 0 || sh.access&deny != 0) {
-			return sh.owner
+	for _, o := range s.list {
+		if o.owner != sh.owner && (o.deny&sh.access != 0 || o.access&sh.deny != 0) {
+			return o.owner
 		}
 	}
 	return Owner{}
 }
 
-// setShare is Table.SetShare. It returns who was in the way.
-func (f *file) setShare(owner Owner, access, deny Share) (Owner, error) {
-	if access|deny != 0 {
-		if by := f.shareConflict(owner, access, deny); by != (Owner{}) {
-			return by, ErrShareConflict
-		}
-		if by := f.breakLeases(owner, access&ShareWrite != 0 || deny&ShareRead != 0); by != (Owner{}) {
-			return by, ErrLeaseBreaking
-		}
+// setShare puts sh in the place of what its owner has. It returns who is in the
+// way.
+func (f *file) setShare(sh share) (Owner, error) {
+	if by := f.shares.conflict(sh); by != (Owner{}) {
+		return by, ErrShareConflict
 	}
+	if by := f.breakLeases(sh.owner, sh.breaksRead()); by != (Owner{}) {
+		return by, ErrLeaseBreaking
+	}
+	if i := f.shares.find(sh.owner); i >= 0 {
+		f.shares.replace(i, sh)
+		return Owner{}, nil
+	}
+	f.shares.put(sh)
+	f.note(sh.owner.Client, 1)
+	return Owner{}, nil
+}
+
+// dropShare takes away what owner has.
+func (f *file) dropShare(owner Owner) {
 	if i := f.shares.find(owner); i >= 0 {
 		f.shares.remove(i)
-		f.table.count(owner.Client, f.key, -1)
+		f.note(owner.Client, -1)
 	}
-	if access|deny != 0 {
-		f.shares.put(share{owner, access, deny})
-		f.table.count(owner.Client, f.key, 1)
-	}
-	return Owner{}, nil
 }

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"hash/maphash"
 	"sync"
+
+	"github.com/fsva/fsva/vfs"
 )
 
 // Key is a file by identity: the export and the node's handle.
@@ -76,189 +78,212 @@ var (
 
 // Table holds all locks. Its methods may be called from many goroutines; none
 // calls a Client, or a function it was given, with a lock of its own held.
+//
+// Locks are taken in the order waiting, one shard.mu, index.mu.
 type Table struct {
 	seed   maphash.Seed
 	shards [64]shard
+	index  index
 
-	// waiting serialises what can close a circle of waiters: it is taken
-	// before shard.mu.
+	// waiting makes one of the search for a circle of waiters and the start
+	// of the wait that might close it.
 	waiting sync.Mutex
 	waits   map[Owner]*waiter
-
-	// index lists the files a client has something of. It is taken after
-	// shard.mu and is a leaf.
-	index   sync.Mutex
-	clients map[Client]map[Key]int
 }
 
+// shard is the files whose keys have the same hash.
 type shard struct {
+	index *index
+
 	mu    sync.Mutex
-	files map[Key]*file
+	files map[Key]*file // those of which anything is held or waited for
+	later []func()      // to call when mu is unlocked
 }
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	t := &Table{seed: maphash.MakeSeed(), waits: make(map[Owner]*waiter), clients: make(map[Client]map[Key]int)}
+	t := &Table{seed: maphash.MakeSeed(), waits: make(map[Owner]*waiter)}
+	t.index.clients = make(map[Client]*holdings)
 	for i := range t.shards {
+		t.shards[i].index = &t.index
 		t.shards[i].files = make(map[Key]*file)
 	}
 	return t
 }
 
 func (t *Table) shard(k Key) *shard {
-	return &t.shards[(maphash.String(t.seed, k.Handle)^uint64(k.Export))%uint64(len(t.shards))]
+	return &t.shards[maphash.Comparable(t.seed, k)%uint64(len(t.shards))]
 }
 
-// on runs f on the file's state with its shard locked, and afterwards what f
+// on runs do on the file's state with its shard locked, and afterwards what do
 // left to be called without.
-func (t *Table) on(k Key, f func(*file)) {
+func (t *Table) on(k Key, do func(*file)) {
 	s := t.shard(k)
 	s.mu.Lock()
-	fl := s.files[k]
-	if fl == nil {
-		fl = &file{table: t, key: k}
-		s.files[k] = fl
+	f := s.files[k]
+	if f == nil {
+		f = &file{shard: s, key: k}
+		s.files[k] = f
 	}
-	f(fl)
-	later := fl.later
-	fl.later = nil
-	if fl.empty() {
-		delete(s.files, k)
+	s.finish(f, do)
+}
+
+// peek is on for what has nothing to do if nothing is held of the file.
+func (t *Table) peek(k Key, do func(*file)) {
+	s := t.shard(k)
+	s.mu.Lock()
+	f := s.files[k]
+	if f == nil {
+		s.mu.Unlock()
+		return
 	}
+	s.finish(f, do)
+}
+
+// finish is the rest of on and peek. It unlocks s.mu.
+func (s *shard) finish(f *file, do func(*file)) {
+	do(f)
+	if f.trim() {
+		delete(s.files, f.key)
+	}
+	later := s.later
+	s.later = nil
 	s.mu.Unlock()
 	for _, call := range later {
 		call()
 	}
 }
 
-// settle runs try on the file until what stands in its way is no courtesy: it
-// returns the owner in the way, or a zero Owner.
-func (t *Table) settle(ctx context.Context, k Key, try func(*file) Owner) error {
+// settle runs try until what stands in its way is no courtesy, and returns its
+// last error. try returns the owner in the way, or a zero Owner.
+func (t *Table) settle(ctx context.Context, try func() (Owner, error)) error {
 	for {
-		var blocker Owner
-		t.on(k, func(f *file) { blocker = try(f) })
-		if blocker.Client == nil || !blocker.Client.Courtesy() {
-			return nil
-		}
-		if err := blocker.Client.Expire(ctx); err != nil {
+		by, err := try()
+		if by == (Owner{}) {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
+		expired, e := expire(ctx, by.Client)
+		if e != nil {
+			return e
+		}
+		if !expired {
 			return err
+		}
+		if e := ctx.Err(); e != nil {
+			return e
 		}
 	}
 }
 
-// count notes that a client has one thing more, or less, of a file.
-func (t *Table) count(c Client, k Key, by int) {
-	if c == nil {
-		return
+// expire ends the courtesy of a client; false if it is none. No lock is held.
+func expire(ctx context.Context, c Client) (bool, error) {
+	if c == nil || !c.Courtesy() {
+		return false, nil
 	}
-	t.index.Lock()
-	defer t.index.Unlock()
-	keys := t.clients[c]
-	if keys == nil {
-		keys = make(map[Key]int)
-		t.clients[c] = keys
-	}
-	if keys[k] += by; keys[k] == 0 {
-		delete(keys, k)
-		if len(keys) == 0 {
-			delete(t.clients, c)
-		}
-	}
+	return true, c.Expire(ctx)
 }
 
-// ReleaseClient gives back everything a client holds or waits for.
+// ReleaseClient gives back everything a client holds or waits for. What the
+// client asks for at the same time may come after it: the protocol has to
+// refuse that, or give it back.
 func (t *Table) ReleaseClient(c Client) {
-	t.index.Lock()
-	keys := make([]Key, 0, len(t.clients[c]))
-	for k := range t.clients[c] {
-		keys = append(keys, k)
-	}
-	t.index.Unlock()
-	for _, k := range keys {
-		t.on(k, func(f *file) { f.releaseClient(c) })
+	for _, f := range t.index.files(c) {
+		t.peek(f.key, func(f *file) { f.releaseClient(c) })
 	}
 }
 
 // SetShare makes access and deny what owner has of the file, in the place of
-// what it had; zeroes take it away. It fails with ErrShareConflict and changes
-// nothing if another open excludes it.
+// what it had; zeroes take it away. It fails, and changes nothing, with
+// ErrShareConflict if another open excludes it, with ErrLeaseBreaking if a
+// lease does, and as Client.Expire did. To set less than the owner has cannot
+// fail.
 func (t *Table) SetShare(ctx context.Context, k Key, owner Owner, access, deny Share) error {
-	var err error
-	e := t.settle(ctx, k, func(f *file) Owner {
-		var blocker Owner
-		blocker, err = f.setShare(owner, access, deny)
-		return blocker
-	})
-	if e != nil {
-		return e
+	if owner == (Owner{}) {
+		return vfs.EINVAL
 	}
-	return err
+	if access|deny == 0 {
+		t.peek(k, func(f *file) { f.dropShare(owner) })
+		return nil
+	}
+	return t.settle(ctx, func() (by Owner, err error) {
+		t.on(k, func(f *file) { by, err = f.setShare(share{owner, access, deny}) })
+		return by, err
+	})
 }
 
 // CheckAccess fails with ErrShareConflict if an open of another owner denies
 // the access.
 func (t *Table) CheckAccess(k Key, owner Owner, access Share) error {
-	var err error
-	e := t.settle(context.Background(), k, func(f *file) Owner {
-		blocker := f.shareConflict(owner, access, 0)
-		err = nil
-		if blocker != (Owner{}) {
-			err = ErrShareConflict
+	return t.settle(context.Background(), func() (by Owner, err error) {
+		t.peek(k, func(f *file) { by = f.shares.conflict(share{owner: owner, access: access}) })
+		if by != (Owner{}) {
+			return by, ErrShareConflict
 		}
-		return blocker
+		return by, nil
 	})
-	if e != nil {
-		return e
-	}
-	return err
 }
 
-// Lock sets a lock, in the place of what owner holds of these bytes. If a lock
-// of another owner is in the way that is returned and nothing changes.
+// Lock sets a lock, in the place of what owner holds of these bytes, as
+// fcntl(2) F_SETLK does. If a lock of another owner is in the way, that is
+// returned, without an error, and nothing changes. ENOLCK if the client would
+// hold more than 131072 ranges; the other errors are Client.Expire's.
 func (t *Table) Lock(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
-	var holder *Holder
-	err := t.settle(ctx, k, func(f *file) Owner {
-		if holder = f.conflict(owner, r, typ); holder != nil {
-			return holder.Owner
+	if owner == (Owner{}) {
+		return nil, vfs.EINVAL
+	}
+	return t.obstacle(ctx, func() (s *span, err error) {
+		t.on(k, func(f *file) {
+			if s = f.obstacle(owner, r, typ); s == nil {
+				err = f.lock(owner, r, typ)
+			}
+		})
+		return s, err
+	})
+}
+
+// Test returns a lock that would be in the way of Lock, nil if there is none.
+// Errors are Client.Expire's.
+func (t *Table) Test(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
+	return t.obstacle(ctx, func() (s *span, err error) {
+		t.peek(k, func(f *file) { s = f.obstacle(owner, r, typ) })
+		return s, nil
+	})
+}
+
+// obstacle runs try until the lock that is in its way is no courtesy, and
+// returns that.
+func (t *Table) obstacle(ctx context.Context, try func() (*span, error)) (*Holder, error) {
+	var by *Holder
+	err := t.settle(ctx, func() (Owner, error) {
+		by = nil
+		s, err := try()
+		if s == nil {
+			return Owner{}, err
 		}
-		f.set(owner, r, typ)
-		return Owner{}
+		by = s.holder()
+		return by.Owner, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return holder, nil
+	return by, nil
 }
 
-// Test returns a lock that would be in the way of Lock, nil if there is none.
-func (t *Table) Test(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
-	var holder *Holder
-	err := t.settle(ctx, k, func(f *file) Owner {
-		if holder = f.conflict(owner, r, typ); holder != nil {
-			return holder.Owner
-		}
-		return Owner{}
-	})
-	return holder, err
-}
-
-// Unlock gives back the bytes of r that owner holds, if any.
-func (t *Table) Unlock(k Key, owner Owner, r Range) error {
-	t.on(k, func(f *file) { f.clear(owner, r) })
-	return nil
+// Unlock gives back the bytes of r that owner holds, if any. ENOLCK if that
+// would leave the client with more than 131072 ranges, because a hole makes two
+// of one.
+func (t *Table) Unlock(k Key, owner Owner, r Range) (err error) {
+	t.peek(k, func(f *file) { err = f.unlock(owner, r) })
+	return err
 }
 
 // HasLocks reports whether owner holds a byte-range lock on the file.
-func (t *Table) HasLocks(k Key, owner Owner) bool {
-	has := false
-	t.on(k, func(f *file) { has = f.held[owner] != nil })
+func (t *Table) HasLocks(k Key, owner Owner) (has bool) {
+	t.peek(k, func(f *file) { has = f.locks != nil && len(f.locks.owners[owner]) > 0 })
 	return has
 }
 
 // ReleaseOwner gives back the byte-range locks of an owner on a file.
 func (t *Table) ReleaseOwner(k Key, owner Owner) {
-	t.on(k, func(f *file) { f.clear(owner, whole) })
+	t.peek(k, func(f *file) { f.unlock(owner, whole) }) // needs no more ranges: cannot fail
 }
