@@ -24,7 +24,7 @@ type Appliance struct {
 	net    *Network
 	args   []string
 	log    *transcript
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd     // nil while it does not run
 	exited chan struct{} // closed when the process is gone and waited for
 	err    error         // how it ended; read it after exited is closed
 }
@@ -41,9 +41,7 @@ func StartAppliance(t testing.TB, n *Network, exports ...string) *Appliance {
 	}
 	a := &Appliance{net: n, args: args, log: newTranscript()}
 	t.Cleanup(func() {
-		if a.cmd != nil {
-			a.Stop(t)
-		}
+		a.Stop(t)
 		if t.Failed() {
 			t.Logf("log of the appliance:\n%s", a.log)
 		}
@@ -61,20 +59,20 @@ func binary(t testing.TB) string {
 	if path := os.Getenv("FSVA_APPLIANCE"); path != "" {
 		return path
 	}
-	return build(t, "appliance", "build", "github.com/fsva/fsva/cmd/appliance")
+	return build(t, "appliance", "build", "-buildvcs=false", "github.com/fsva/fsva/cmd/appliance")
 }
 
 func (a *Appliance) start(t testing.TB) {
 	t.Helper()
 	out := newTranscript()
-	a.cmd = exec.Command(binary(t), a.args...)
-	a.cmd.Stdout, a.cmd.Stderr = out, a.log
-	a.exited = make(chan struct{})
-	if err := a.net.start(a.cmd); err != nil {
+	cmd := exec.Command(binary(t), a.args...)
+	cmd.Stdout, cmd.Stderr = out, a.log
+	if err := a.net.start(cmd); err != nil {
 		t.Fatalf("start the appliance: %v", err)
 	}
+	a.cmd, a.exited = cmd, make(chan struct{})
 	go func() {
-		a.err = a.cmd.Wait()
+		a.err = cmd.Wait()
 		close(a.exited)
 	}()
 	limit := time.After(readyLimit)
@@ -101,8 +99,9 @@ func (a *Appliance) Kill9(t testing.TB) {
 		t.Fatalf("the appliance ended by itself: %v", a.err)
 	default:
 	}
-	_ = a.cmd.Process.Kill() // cannot have ended: nobody has waited for it
+	_ = a.cmd.Process.Kill() // fails only if it has just ended
 	<-a.exited
+	a.cmd = nil
 }
 
 // Restart starts the appliance again, with the same exports and state, after
@@ -120,10 +119,10 @@ func (a *Appliance) Crash(t testing.TB) {
 }
 
 // Stop asks the appliance to stop, and fails the test unless it ends with exit
-// code 0. It does nothing after Kill9.
+// code 0. It does nothing if the appliance does not run.
 func (a *Appliance) Stop(t testing.TB) {
 	t.Helper()
-	if s := a.cmd.ProcessState; s != nil && s.Sys().(syscall.WaitStatus).Signaled() {
+	if a.cmd == nil {
 		return
 	}
 	_ = a.cmd.Process.Signal(syscall.SIGTERM) // if it has ended, err tells
@@ -137,6 +136,7 @@ func (a *Appliance) Stop(t testing.TB) {
 		_ = a.cmd.Process.Kill()
 		<-a.exited
 	}
+	a.cmd = nil
 }
 
 // Dir makes a directory and returns it, with the export of it under name,

@@ -7,15 +7,18 @@
 // reads like this:
 //
 //	n := guest.NewNetwork(t)
-//	srv := guest.StartAppliance(t, n, guest.Dir(t, "data"))
+//	dir, export := guest.Dir(t, "data")
+//	srv := guest.StartAppliance(t, n, export)
 //	g := guest.Boot(t, n)
 //	g.Mount(t, srv, "vers=4.2", "/data", "/mnt/1")
 //	g.Run(t, "echo hello > /mnt/1/file")
 //	srv.Kill9(t)
 //	srv.Restart(t)
 //	g.Run(t, "cat /mnt/1/file")
+//	n.Run(t, "cat "+dir+"/file")
 //
 // Networks, guests and servers end with the test that made them, and with the
-// test binary however it dies. They need root and the packages that Requirements
-// names; without them a test skips, or fails if FSVA_REQUIRE_GUESTS=1.
+// test binary however it dies. They need root and what packages.txt names;
+// without it a test skips, or fails if FSVA_REQUIRE_GUESTS=1. FSVA_APPLIANCE
+// names an appliance to test instead of this checkout's.
 package guest

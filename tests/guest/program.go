@@ -40,7 +40,7 @@ func Main(m *testing.M) int {
 // is the same on the host and in guests.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	return build(t, name, "build", programs+name)
+	return build(t, name, "build", "-buildvcs=false", programs+name)
 }
 
 // TestBinary is like Program, for a package of tests.

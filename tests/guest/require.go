@@ -1,6 +1,7 @@
 package guest
 
 import (
+	_ "embed"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,19 +10,11 @@ import (
 	"testing"
 )
 
-// Requirements are the Debian packages that guests need, by the program that
-// tells whether a package is there.
-var Requirements = map[string]string{
-	"linux.uml":  "user-mode-linux",
-	"ip":         "iproute2",
-	"modprobe":   "kmod",
-	"mount.nfs4": "nfs-common",
-	"git":        "git",
-	"setfattr":   "attr",
-	"setpriv":    "util-linux",
-	"mkfs.ext4":  "e2fsprogs",
-	"sha256sum":  "coreutils",
-}
+// packages names, in each line, a program that guests need and the Debian
+// package it is in. install.sh installs from the same list.
+//
+//go:embed packages.txt
+var packages string
 
 // missing says what keeps guests from running here, or nothing.
 var missing = sync.OnceValue(func() string {
@@ -33,18 +26,15 @@ var missing = sync.OnceValue(func() string {
 			return "guests need " + file + ", which this machine does not have"
 		}
 	}
-	packages := map[string]bool{}
-	for program, name := range Requirements {
+	var lacking []string
+	for line := range strings.Lines(packages) {
+		program, name, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if _, err := exec.LookPath(program); err != nil {
-			packages[name] = true
+			lacking = append(lacking, name)
 		}
 	}
-	if len(packages) > 0 {
-		list := make([]string, 0, len(packages))
-		for name := range packages {
-			list = append(list, name)
-		}
-		return "guests need the packages " + strings.Join(list, ", ") + " (make test installs them)"
+	if len(lacking) > 0 {
+		return "guests need the packages " + strings.Join(lacking, ", ") + "; make test installs them"
 	}
 	if modules() == "" {
 		return "guests need the modules of User-mode Linux in " + moduleRoot

@@ -1,0 +1,59 @@
+# Run "make" for the list of targets.
+
+FUZZTIME ?= 5s
+BENCHFLAGS ?=
+
+# Guests are heavy: two at a time on the two cores that CI has.
+GUESTFLAGS ?= -parallel 2 -timeout 25m
+
+packages = go list ./... | grep -v /tests/guest
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## build the appliance as one static binary
+	CGO_ENABLED=0 go build -o appliance ./cmd/appliance
+
+.PHONY: test
+test: install lint race fuzz ## everything, with real guests; installs what they need
+	FSVA_REQUIRE_GUESTS=1 $(MAKE) --no-print-directory guest
+
+.PHONY: test-quick
+test-quick: lint ## what needs neither root nor guests
+	go test $$($(packages))
+
+.PHONY: install
+install: ## install the Debian packages that the tests need
+	tests/guest/install.sh gcc gcc /usr/include/stdio.h libc6-dev
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted; run gofmt -w: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: race
+race: ## all tests but the guests', with the race detector
+	CGO_ENABLED=1 go test -race $$($(packages))
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (5s)
+	@grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | while IFS=: read -r file target; do \
+		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+	done
+
+.PHONY: guest
+guest: ## the tests with real Linux guests; GUESTFLAGS='-run TestRootSquash -v' for one
+	go test -count=1 $(GUESTFLAGS) ./tests/guest/...
+
+.PHONY: bench
+bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
+	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind
+	go run ./tests/bench $(BENCHFLAGS)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -f appliance
+	go clean -testcache
