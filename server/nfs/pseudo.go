@@ -108,7 +108,7 @@ func (n *pseudoNode) Parent(context.Context, *vfs.Cred) (vfs.Node, error) {
 	return n.fs.Root(), nil
 }
 
-func (n *pseudoNode) ReadDir(_ context.Context, _ *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (bool, error) {
+func (n *pseudoNode) ReadDir(ctx context.Context, _ *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (bool, error) {
 	if n.exp != nil {
 		return true, nil
 	}
@@ -122,7 +122,7 @@ func (n *pseudoNode) ReadDir(_ context.Context, _ *vfs.Cred, cookie uint64, want
 		}
 		j := &pseudoNode{n.fs, e}
 		entry := vfs.DirEntry{Name: e.Name, Cookie: at, FileID: pseudoRootID + uint64(e.ID), Type: vfs.TypeDirectory}
-		entry.Attr, _ = j.GetAttr(nil, want)
+		entry.Attr, _ = j.GetAttr(ctx, want)
 		if want&vfs.AttrNode != 0 {
 			entry.Node = j
 		}
