@@ -132,6 +132,7 @@ func (l *loop) run() {
 	for !l.handed && c.mayRead() {
 		record, big, err := l.reader.next()
 		if err != nil {
+			l.flush()
 			c.ended(err)
 			break
 		}
@@ -141,9 +142,7 @@ func (l *loop) run() {
 			big.Release()
 		}
 	}
-	if l.out != nil {
-		l.flush() // no record came after all
-	}
+	l.flush() // no record came after all
 	l.reader.drop()
 }
 
@@ -160,6 +159,7 @@ func (l *loop) serve(record []byte) {
 		r.Buf = l.out.B[:0]
 	}
 	if !c.server.answer(&l.call, record) {
+		l.flush()
 		c.fail(errors.New("a record is no RPC message"))
 		return
 	}
@@ -177,8 +177,11 @@ const (
 	coalesce    = 32 << 10 // bytes of replies that wait for each other at most
 )
 
-// flush sends the replies and gives their memory back.
+// flush sends the replies that wait, if any, and gives their memory back.
 func (l *loop) flush() {
+	if l.out == nil {
+		return
+	}
 	if len(l.call.Reply.Buf) > 0 {
 		l.conn.send(&l.call.Reply)
 	}

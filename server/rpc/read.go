@@ -31,6 +31,7 @@ type reader struct {
 	err     error
 	ready   func(fd uintptr) bool
 	waiting bool // a read deadline is set
+	begun   bool // a record is under way, of which buf may hold nothing
 }
 
 const (
@@ -92,6 +93,7 @@ func (r *reader) complete() bool {
 // assemble reads a record that is large or in fragments into a buffer of its
 // own.
 func (r *reader) assemble() (*Buffer, error) {
+	r.begun = true
 	var rec *Buffer
 	fail := func(err error) (*Buffer, error) {
 		if rec != nil {
@@ -233,7 +235,7 @@ func (r *reader) space() []byte {
 // beforeWaiting limits the wait if a record has begun, and lets go of the
 // buffer if not.
 func (r *reader) beforeWaiting() {
-	if r.into == nil && r.r == r.w {
+	if r.into == nil && r.r == r.w && !r.begun {
 		r.drop()
 		return
 	}
@@ -245,6 +247,7 @@ func (r *reader) beforeWaiting() {
 
 // relax takes the limit away when the record is here.
 func (r *reader) relax() error {
+	r.begun = false
 	if !r.waiting {
 		return nil
 	}
