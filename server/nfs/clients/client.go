@@ -38,6 +38,9 @@ type Client struct {
 	busy      atomic.Int32 // requests under way
 	courtesy  atomic.Bool  // the lease ran out; see Courtesy
 	reclaimed atomic.Bool  // RECLAIM_COMPLETE has been done
+	recorded  atomic.Bool  // on record; set under recording
+
+	recording sync.Mutex // held while the record changes; comes before mu
 
 	// Guarded by Registry.mu.
 	confirmed bool
@@ -93,14 +96,6 @@ func (c *Client) Expire(context.Context) error {
 	}
 	c.reg.cfg.Log.Info().Stringer("client", c).Msg("state of a silent client given up to another")
 	c.reg.drop(c)
-	return nil
-}
-
-// forget takes away a client's right to reclaim.
-func (r *Registry) forget(c *Client) error {
-	if err := r.cfg.Store.DeleteClient([]byte(c.Owner)); err != nil {
-		return fmt.Errorf("client %v: its reclaim record cannot be deleted: %w", c, err)
-	}
 	return nil
 }
 

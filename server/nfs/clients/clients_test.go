@@ -309,12 +309,25 @@ func TestSilentClientKeepsItsStateUntilSomebodyConflicts(t *testing.T) {
 	}
 }
 
-func TestSilentClientWithoutStateIsForgotten(t *testing.T) {
+func TestSilentClientWithoutStateIsOffTheRecordButComesBack(t *testing.T) {
 	w := newWorld(t)
 	a := w.client("a")
 	w.pass(testLease + time.Second)
+	if recorded, _ := w.store.Clients(); len(recorded) != 0 {
+		t.Fatalf("a restart would wait for %v", recorded)
+	}
+	if w.reg.Client(a.ID) == nil {
+		t.Fatal("its sessions are gone, with the replies it may have missed")
+	}
+	a.Begin(w.clock())
+	wantStatus(t, a.CheckGrant(), nfs4.OK)
+	a.End()
+	if recorded, _ := w.store.Clients(); len(recorded) != 1 {
+		t.Errorf("it may open, and could not reclaim: on record are %v", recorded)
+	}
+	w.pass(idleLimit + testLease)
 	if w.reg.Client(a.ID) != nil {
-		t.Error("it is still there")
+		t.Error("it is still there after an hour")
 	}
 	w.restart()
 	if w.reg.InGrace() {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
-	"github.com/fsva/fsva/state"
 )
 
 // grace is the time after a restart in which clients of before claim back
@@ -133,37 +132,5 @@ func (c *Client) CheckReclaim() error {
 	case !c.reg.grace.mayReclaim(c.reg, c.Owner):
 		return nfs4.ErrReclaimBad
 	}
-	return nil
-}
-
-// CheckGrant says whether the client may be granted new state now: not in the
-// grace period, and not before it has said that it is done reclaiming (RFC
-// 8881 §8.4.2.1, §18.51.3).
-func (c *Client) CheckGrant() error {
-	if c.reg.InGrace() || !c.reclaimed.Load() {
-		return nfs4.ErrGrace
-	}
-	return nil
-}
-
-// ReclaimComplete is RECLAIM_COMPLETE (RFC 8881 §18.51). The client is on
-// record before it is answered, so that what it is granted from now on can be
-// reclaimed after a restart.
-func (c *Client) ReclaimComplete() error {
-	if c.reclaimed.Load() {
-		return nfs4.ErrCompleteAlready
-	}
-	err := c.reg.cfg.Store.PutClient(state.Client{
-		Owner:     []byte(c.Owner),
-		Verifier:  [8]byte(c.Verifier),
-		Principal: fmt.Sprintf("%d:%d", c.Principal.Flavor, c.Principal.UID),
-		Addr:      c.Addr,
-		Boot:      c.reg.cfg.Store.BootCount(),
-	})
-	if err != nil {
-		return fmt.Errorf("client %v cannot be recorded: %w", c, err)
-	}
-	c.reclaimed.Store(true)
-	c.reg.grace.settle(c.reg, c.Owner)
 	return nil
 }

@@ -12,6 +12,8 @@
 //
 // A client whose lease has run out keeps its state as a courtesy until
 // somebody else wants what it holds: then package lock calls Client.Expire.
+// One that holds nothing keeps its sessions for a while: a guest that was
+// paused in the middle of a call still gets its reply, and no second effect.
 package clients
 
 import (
@@ -44,6 +46,8 @@ const (
 	maxSessions        = 64      // of one client
 	maxStatesPerClient = 1 << 20 // opens and lock states
 	courtesyLimit      = 24 * time.Hour
+	idleLimit          = time.Hour // for a silent client that holds nothing
+	idleClients        = 8192      // beyond so many clients, that is its lease
 )
 
 // Registry is the clients of one server.
@@ -99,28 +103,42 @@ func (r *Registry) Run(ctx context.Context) {
 }
 
 // Sweep does what the passing of time asks for: it ends the grace period,
-// forgets clients that never got a session or hold nothing, and gives up
-// courtesy that has lasted for a day.
+// forgets clients that never got a session, or hold nothing and are not coming
+// back, and gives up courtesy that has lasted for a day.
 func (r *Registry) Sweep(ctx context.Context) {
 	now := r.cfg.Clock()
 	r.grace.sweep(r, now)
-	var gone, spent []*Client
+	var gone, idle, spent []*Client
 	r.mu.RLock()
+	keepIdle := idleLimit
+	if len(r.byID) > idleClients {
+		keepIdle = r.cfg.Lease
+	}
 	for _, c := range r.byID {
-		idle := now.Sub(c.lastSeen())
+		silent := now.Sub(c.lastSeen())
 		switch {
-		case c.busy.Load() > 0 || idle <= r.cfg.Lease:
-		case !c.confirmed || !c.holdsState():
+		case c.busy.Load() > 0 || silent <= r.cfg.Lease:
+		case !c.confirmed:
 			gone = append(gone, c)
-		case idle > courtesyLimit:
+		case !c.holdsState():
+			if silent > keepIdle {
+				gone = append(gone, c)
+			}
+			if c.recorded.Load() {
+				idle = append(idle, c)
+			}
+		case silent > courtesyLimit:
 			spent = append(spent, c)
 		case c.courtesy.CompareAndSwap(false, true):
-			r.cfg.Log.Info().Stringer("client", c).Dur("silent", idle).Msg("lease ran out; state is kept until somebody needs it")
+			r.cfg.Log.Info().Stringer("client", c).Dur("silent", silent).Msg("lease ran out; state is kept until somebody needs it")
 		}
 	}
 	r.mu.RUnlock()
+	for _, c := range idle {
+		c.strike()
+	}
 	for _, c := range gone {
-		r.dismiss(c)
+		r.drop(c)
 	}
 	for _, c := range spent {
 		if err := c.Expire(ctx); err != nil {
@@ -206,17 +224,6 @@ func (r *Registry) unlink(c *Client) {
 		s.kill()
 	}
 	c.sessions = nil
-}
-
-// dismiss forgets a silent client that holds nothing, and that it may reclaim:
-// a restart need not wait for it.
-func (r *Registry) dismiss(c *Client) {
-	if c.reclaimed.Load() {
-		if err := r.forget(c); err != nil {
-			r.cfg.Log.Error().Err(err).Msg("a restart will wait for a client that is gone")
-		}
-	}
-	r.drop(c)
 }
 
 // drop forgets a client with everything it holds. A request of it that is
