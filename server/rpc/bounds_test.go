@@ -47,7 +47,7 @@ func TestNothingIsReadWhileABoundIsReached(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGate()
 			c := serveOver(t, listenPipe, tc.opt, g.answer).dial(t)
-			g.openAtEnd(t)
+			t.Cleanup(g.open)
 			xid := uint32(0)
 			for ; xid < tc.calls; xid++ {
 				c.write(call(xid, slow, nil))
@@ -55,7 +55,7 @@ func TestNothingIsReadWhileABoundIsReached(t *testing.T) {
 			}
 			for ; xid < 4*tc.calls; xid++ {
 				c.expectUnread()
-				g.open <- struct{}{}
+				g.pass <- struct{}{}
 				c.receive()
 				c.write(call(xid, slow, nil))
 				wait(t, g.entered, "the call after one has ended")
@@ -78,7 +78,7 @@ func TestHandlerNeverSeesMoreThanMaxInFlight(t *testing.T) {
 		}
 		return g.answer(c)
 	}).dial(t)
-	g.openAtEnd(t)
+	t.Cleanup(g.open)
 	var stream []byte
 	for xid := range uint32(calls) {
 		stream = append(stream, call(xid, slow, nil)...)
@@ -88,12 +88,12 @@ func TestHandlerNeverSeesMoreThanMaxInFlight(t *testing.T) {
 		wait(t, g.entered, "a call within the bound")
 	}
 	for range calls - bound {
-		g.open <- struct{}{}
+		g.pass <- struct{}{}
 		c.receive()
 		wait(t, g.entered, "the call after one has ended")
 	}
 	for range bound {
-		g.open <- struct{}{}
+		g.pass <- struct{}{}
 		c.receive()
 	}
 	if m := most.Load(); m != bound {
@@ -186,13 +186,13 @@ func TestCallThatTakesLongIsNotTimedOut(t *testing.T) {
 	overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
 		g := newGate()
 		s := serveOver(t, listen, rpc.Options{RecordTimeout: soon, WriteTimeout: soon}, g.answer)
-		g.openAtEnd(t)
+		t.Cleanup(g.open)
 		c, late := s.dial(t), s.dial(t)
 		c.write(call(1, slow, nil))
 		wait(t, g.entered, "the call")
 		late.write([]byte{0})
 		late.expectEnd()
-		g.open <- struct{}{}
+		g.pass <- struct{}{}
 		c.expect(success(1, nil))
 		c.ping()
 	})

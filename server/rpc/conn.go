@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -152,6 +153,9 @@ func (l *loop) serve(record []byte) {
 	c, r := l.conn, &l.call.Reply
 	if isReply(record) {
 		c.deliver(record)
+		if !l.reader.complete() {
+			l.flush()
+		}
 		return
 	}
 	if l.out == nil {
@@ -308,7 +312,7 @@ func (c *Conn) Call(ctx context.Context, prog, vers, proc uint32, auth Auth, arg
 	r.Buf = append(r.Buf, args...)
 	r.end()
 	if err := c.send(&r); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	select {
 	case record, ok := <-reply:

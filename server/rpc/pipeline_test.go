@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/fsva/fsva/server/rpc"
@@ -19,11 +20,13 @@ const (
 // gate holds up the slow calls that it answers.
 type gate struct {
 	entered chan uint32   // xids of slow calls, as they come in
-	open    chan struct{} // each value, or its end, lets one go on
+	pass    chan struct{} // each value, or its end, lets one go on
+	open    func()        // lets all go on
 }
 
 func newGate() *gate {
-	return &gate{entered: make(chan uint32, 1000), open: make(chan struct{})}
+	pass := make(chan struct{})
+	return &gate{make(chan uint32, 1000), pass, sync.OnceFunc(func() { close(pass) })}
 }
 
 func (g *gate) answer(c *rpc.Call) rpc.AcceptStat {
@@ -31,24 +34,16 @@ func (g *gate) answer(c *rpc.Call) rpc.AcceptStat {
 		c.MayBlock()
 		c.MayBlock() // does nothing
 		g.entered <- c.XID
-		<-g.open
+		<-g.pass
 	}
 	return echo(c)
-}
-
-// openAtEnd keeps a test that fails from waiting for its own gate.
-func (g *gate) openAtEnd(t testing.TB) {
-	t.Cleanup(func() {
-		defer func() { recover() }() // it is open
-		close(g.open)
-	})
 }
 
 func TestCallThatWaitsIsOvertaken(t *testing.T) {
 	overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
 		g := newGate()
 		c := serveOver(t, listen, rpc.Options{}, g.answer).dial(t)
-		g.openAtEnd(t)
+		t.Cleanup(g.open)
 		c.send(call(1, quick, words(1)), call(2, slow, words(2)), call(3, quick, words(3)),
 			call(4, slow, words(4)), call(5, quick, words(5)))
 		for _, xid := range []uint32{1, 3, 5} {
@@ -59,7 +54,7 @@ func TestCallThatWaitsIsOvertaken(t *testing.T) {
 		}
 		c.send(call(6, quick, pattern(100_000)))
 		c.expect(success(6, pattern(100_000)))
-		close(g.open)
+		g.open()
 		got := []uint32{binary.BigEndian.Uint32(c.receive()), binary.BigEndian.Uint32(c.receive())}
 		if got[0]+got[1] != 6 || got[0]*got[1] != 8 {
 			t.Errorf("replies to %d at last, want 2 and 4", got)
