@@ -47,7 +47,7 @@ type Call struct {
 }
 
 // MayBlock says that the call may take a while: for a disk, for another
-// guest, or just for much data. From now on another goroutine reads the
-// connection, and calls that come in meanwhile are answered first. Calling it
-// again does nothing.
-func (c *Call) MayBlock() { c.loop.handOver() }
+// guest, or just for much data. From now on it keeps others on its connection
+// waiting for about a millisecond at most; calls that come in after that are
+// answered first. Calling it again does nothing.
+func (c *Call) MayBlock() { c.loop.mayBlock() }

@@ -90,6 +90,18 @@ func (r *reader) complete() bool {
 	return mark&lastFragment != 0 && int(mark&^lastFragment) <= r.w-r.r-4
 }
 
+// ahead reports whether something of the next record is here.
+func (r *reader) ahead() bool {
+	if r.w > r.r {
+		return true
+	}
+	waiting := 0
+	if r.raw != nil {
+		r.raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	}
+	return waiting > 0
+}
+
 // assemble reads a record that is large or in fragments into a buffer of its
 // own.
 func (r *reader) assemble() (*Buffer, error) {

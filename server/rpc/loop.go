@@ -1,0 +1,157 @@
+package rpc
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// loop reads records and answers them, until a call hands reading over to
+// another loop and this one ends with that call.
+type loop struct {
+	conn   *Conn
+	reader *reader
+	call   Call
+	out    *Buffer // what call.Reply is encoded into, nil while there is none
+	size   int     // of the record under way, in bytes
+
+	// mu guards what follows, and reader and size while a call is watched. It
+	// comes before Conn.mu.
+	mu      sync.Mutex
+	watched bool        // timer hands reading over
+	timer   *time.Timer // nil until a call may block
+	handed  bool        // another loop reads
+}
+
+func (l *loop) run() {
+	c := l.conn
+	defer c.loops.Done()
+	l.call.Conn, l.call.Ctx, l.call.loop = c, c.ctx, l
+	for !l.handed && c.mayRead() {
+		record, big, err := l.reader.next()
+		if err != nil {
+			l.flush()
+			c.ended(err)
+			break
+		}
+		l.size = len(record)
+		l.serve(record)
+		if big != nil {
+			big.Release()
+		}
+	}
+	l.flush() // no record came after all
+	l.reader.drop()
+}
+
+// serve answers one record and sends the reply, with those before it, unless
+// the next record is here already.
+func (l *loop) serve(record []byte) {
+	c, r := l.conn, &l.call.Reply
+	if isReply(record) {
+		c.deliver(record)
+		if !l.reader.complete() {
+			l.flush()
+		}
+		return
+	}
+	if l.out == nil {
+		l.out = GetBuffer(replyBuffer)
+		r.Buf = l.out.B[:0]
+	}
+	isCall := c.server.answer(&l.call, record)
+	l.returned()
+	if !isCall {
+		l.flush()
+		c.fail(errors.New("a record is no RPC message"))
+		return
+	}
+	if !l.handed && len(r.parts) == 0 && len(r.Buf) < coalesce && l.reader.complete() {
+		return
+	}
+	l.flush()
+	if l.handed {
+		c.done(l.size)
+	}
+}
+
+const (
+	replyBuffer = 4 << 10  // bytes of memory a reply begins with
+	coalesce    = 32 << 10 // bytes of replies that wait for each other at most
+)
+
+// flush sends the replies that wait, if any, and gives their memory back.
+func (l *loop) flush() {
+	if l.out == nil {
+		return
+	}
+	if len(l.call.Reply.Buf) > 0 {
+		l.conn.send(&l.call.Reply)
+	}
+	l.call.Reply.Buf = nil
+	l.out.Release()
+	l.out = nil
+}
+
+// patience is how long a call that may block keeps others on its connection
+// waiting. Most such calls are done by then, and another thread need not wake
+// up to read on: that costs as much as a small call.
+const patience = time.Millisecond
+
+// mayBlock lets another goroutine read on: at once where there is something
+// to read, else when the call turns out to take long. Replies that waited to
+// be sent with the one under way are sent first.
+func (l *loop) mayBlock() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.handed || l.watched {
+		return
+	}
+	if r := &l.call.Reply; r.base > r.sent {
+		l.conn.sendEarly(r.Buf[r.sent:r.base])
+		r.sent = r.base
+	}
+	if l.reader.ahead() {
+		l.handOver()
+		return
+	}
+	l.watched = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(patience, l.overdue)
+	} else {
+		l.timer.Reset(patience)
+	}
+}
+
+// overdue is called when a call has taken longer than patience.
+func (l *loop) overdue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watched {
+		l.watched = false
+		l.handOver()
+	}
+}
+
+// returned notes that the call is done: reading stays where it is now.
+func (l *loop) returned() {
+	l.mu.Lock()
+	if l.watched {
+		l.watched = false
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
+}
+
+// handOver lets another goroutine read on. l.mu is held.
+func (l *loop) handOver() {
+	l.handed = true
+	c := l.conn
+	c.mu.Lock()
+	c.calls++
+	c.bytes += l.size
+	c.mu.Unlock()
+	c.loops.Add(1)
+	next := &loop{conn: c, reader: l.reader.split()}
+	go next.run()
+}
