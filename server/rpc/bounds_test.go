@@ -235,3 +235,38 @@ func TestClientThatDoesNotReadEnds(t *testing.T) {
 	}
 	file.expectUnpinned(t)
 }
+
+// TestClientThatReadsSlowlyIsServed has a reply take longer than WriteTimeout
+// while the client goes on taking some of it.
+func TestClientThatReadsSlowlyIsServed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes longer than a timeout that a busy machine does not exceed by chance")
+	}
+	const size, piece, timeout = 64 << 20, 2 << 20, time.Second
+	file := newFile(t, nil)
+	if err := file.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	for name, results := range map[string]func(r *rpc.Reply){
+		"encoded":   func(r *rpc.Reply) { r.Opaque(make([]byte, size)) },
+		"in memory": func(r *rpc.Reply) { r.OpaqueBuffer(rpc.GetBuffer(size), size); r.Uint32(0) },
+		"in a file": func(r *rpc.Reply) { r.OpaqueFile(file, 0, size) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := serve(t, rpc.Options{WriteTimeout: timeout}, func(c *rpc.Call) rpc.AcceptStat {
+				results(&c.Reply)
+				return rpc.Success
+			}).dial(t)
+			c.write(call(1, 1, nil))
+			pace := time.NewTicker(timeout * 3 / 2 * piece / size)
+			defer pace.Stop()
+			for left := size; left > 0; left -= piece {
+				<-pace.C
+				if n, err := io.CopyN(io.Discard, c, piece); err != nil {
+					t.Fatalf("the connection ends with %d bytes to go: %v", left-int(n), err)
+				}
+			}
+		})
+	}
+}

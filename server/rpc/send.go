@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -142,10 +144,15 @@ func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
 		c.outFlags = 0
 		return err
 	}
-	c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
-	_, err := bufs.WriteTo(c.nc)
-	c.nc.SetWriteDeadline(time.Time{})
-	return err
+	defer c.nc.SetWriteDeadline(time.Time{})
+	for len(bufs) > 0 {
+		c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
+		n, err := bufs.WriteTo(c.nc)
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+	}
+	return nil
 }
 
 // sendFile sends a part from the page cache. Where the file has become shorter
@@ -153,7 +160,6 @@ func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
 func (c *Conn) sendFile(p *part) error {
 	off, left := p.off, p.n
 	var failed error
-	c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 	defer c.nc.SetWriteDeadline(time.Time{})
 	err := c.raw.Write(func(fd uintptr) bool {
 		for left > 0 {
@@ -161,6 +167,7 @@ func (c *Conn) sendFile(p *part) error {
 			switch {
 			case err == unix.EINTR:
 			case err == unix.EAGAIN:
+				c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 				return false
 			case err != nil:
 				failed = err

@@ -88,7 +88,7 @@ func TestShutdownDoesNotWaitLongerForAClientThatDoesNotRead(t *testing.T) {
 	overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
 		const size = 64 << 20 // more than a socket takes
 		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
-			c.Reply.Opaque(make([]byte, size))
+			c.Reply.OpaqueBuffer(rpc.GetBuffer(size), size)
 			return rpc.Success
 		})
 		c := s.dial(t)
