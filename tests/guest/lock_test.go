@@ -87,6 +87,22 @@ func TestGuestsThatCountUnderALockLoseNoCount(t *testing.T) {
 	})
 }
 
+func TestGuestsThatCountUnderALockSurviveACrashOfTheServer(t *testing.T) {
+	bothVersions(t, func(t *testing.T, p pair) {
+		count := guest.Program(t, "locker") + " count " + p.file + " 200"
+		a, b := p.a.Start(t, count), p.b.Start(t, count)
+		p.srv.Crash(t)
+		if !a.Running() || !b.Running() {
+			t.Fatal("they were done before the crash: it proves nothing")
+		}
+		a.Wait(t, 2*time.Minute+recovery)
+		b.Wait(t, 2*time.Minute+recovery)
+		if got := p.a.Run(t, "cat "+p.file); got != "400" {
+			t.Errorf("two guests counted to %s instead of 400", got)
+		}
+	})
+}
+
 func TestLockOfADeadGuestGoesToTheOneThatWaits(t *testing.T) {
 	bothVersions(t, func(t *testing.T, p pair) {
 		p.hold(t, p.a)

@@ -41,6 +41,37 @@ func TestOpenFileIsReadableAfterAnotherGuestTookItsName(t *testing.T) {
 	}
 }
 
+// TestOpenFileSurvivesACrashOfTheServer: what has a name somewhere can be
+// opened again; of what another guest unlinked, the guest is told that it is
+// gone.
+func TestOpenFileSurvivesACrashOfTheServer(t *testing.T) {
+	t.Parallel()
+	n := guest.NewNetwork(t)
+	_, export := guest.Dir(t, "host")
+	srv := guest.StartAppliance(t, n, export)
+	holder, other := guest.Boot(t, n), guest.Boot(t, n)
+	for _, g := range []*guest.Guest{holder, other} {
+		g.Mount(t, srv, "vers=4.2", "/host", "/mnt/1")
+	}
+	holder.Run(t, "cd /mnt/1 && for f in mine moved gone; do echo contents > $f; done")
+	held := map[string]*guest.Command{}
+	for _, f := range []string{"mine", "moved", "gone"} {
+		held[f] = holder.Start(t, guest.Program(t, "openunlink")+" hold /mnt/1/"+f+" /run/go")
+		held[f].WaitFor(t, "open", moment)
+	}
+	holder.Run(t, "rm /mnt/1/mine") // it keeps the file under another name
+	other.Run(t, "cd /mnt/1 && mv moved elsewhere && rm gone")
+	srv.Crash(t)
+	holder.Run(t, "touch /run/go")
+	for _, f := range []string{"mine", "moved"} {
+		held[f].WaitFor(t, "read contents\n", recovery)
+		held[f].Wait(t, moment)
+	}
+	if out, err := held["gone"].Result(t, recovery); err == nil {
+		t.Errorf("the guest still reads a file that was gone before the server came back: %s", out)
+	}
+}
+
 func TestNamesOfEveryKind(t *testing.T) {
 	t.Parallel()
 	each(t, everyWay, func(t *testing.T, s site) {

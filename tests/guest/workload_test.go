@@ -30,6 +30,9 @@ var workloads = []workload{
 	{"git", gitScript, "add 'net/http/", checkGit},
 	{"append", appendScript, "acknowledged 5", checkAppended},
 	{"mmap", mmapScript, "round 1", checkMapped},
+	{"compile", compileScript, "WORK=", checkCompiled},
+	{"directory", directoryScript, "made\nmade\nmade\n", checkDirectory},
+	{"removal", removalScript, "\n300\n", checkRemoval},
 }
 
 // doneFile tells a workload that it need not go on. It is in the guest's own

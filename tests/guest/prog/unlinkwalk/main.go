@@ -1,10 +1,14 @@
 // Unlinkwalk reads a directory some entries at a time and removes them before
-// it reads on. It prints how many there were, and fails if one came twice or
-// was missed.
+// it reads on. It prints how many there were so far, and fails if one came
+// twice or was missed.
+//
+//	unlinkwalk [-crash] DIR    -crash: the server may forget that it has
+//	                           removed a name before it says so
 package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,13 +16,15 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1]); err != nil {
+	crash := flag.Bool("crash", false, "a name may be gone when it is removed")
+	flag.Parse()
+	if err := run(flag.Arg(0), *crash); err != nil {
 		fmt.Println("unlinkwalk:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string) (err error) {
+func run(dir string, crash bool) (err error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -32,10 +38,12 @@ func run(dir string) (err error) {
 				return fmt.Errorf("%s was listed twice", name)
 			}
 			seen[name] = true
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			err := os.Remove(filepath.Join(dir, name))
+			if err != nil && !(crash && errors.Is(err, os.ErrNotExist)) {
 				return err
 			}
 		}
+		fmt.Println(len(seen))
 		if err == io.EOF {
 			break
 		}
@@ -46,6 +54,5 @@ func run(dir string) (err error) {
 	if err := os.Remove(dir); err != nil {
 		return fmt.Errorf("something was not listed: %w", err)
 	}
-	fmt.Println(len(seen))
 	return nil
 }
