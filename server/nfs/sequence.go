@@ -89,7 +89,7 @@ func (c *compound) replay(id nfs4.SessionID, args *clients.SequenceArgs, res *cl
 func (c *compound) finishSlot() {
 	var keep []byte
 	if c.cacheThis || c.nops == 1 {
-		keep = c.reply.Flatten(c.start)
+		keep, _ = c.reply.Flatten(c.start) // if it cannot be read, neither can it be sent
 	}
 	c.session.Finish(c.slot, keep)
 	c.client.End()

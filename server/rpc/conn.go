@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/fsva/fsva/server/xdr"
 )
@@ -100,6 +101,9 @@ func (c *Conn) fail(err error) {
 // close gives everything back. No goroutine of the connection runs any more.
 func (c *Conn) close() {
 	c.cancel()
+	if c.stop.Load() {
+		c.linger()
+	}
 	c.nc.Close()
 	c.mu.Lock()
 	c.closed = true
@@ -113,6 +117,21 @@ func (c *Conn) close() {
 	for _, f := range hooks {
 		f()
 	}
+}
+
+// lingerTime is how long a client has to take the last replies and close its
+// end.
+const lingerTime = time.Second
+
+// linger lets the last replies arrive: TCP would throw them away if the
+// connection were closed with something unread (RFC 2525 §2.17).
+func (c *Conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	io.Copy(io.Discard, c.nc)
 }
 
 // mayRead waits until the calls under way leave room for another one. It

@@ -59,17 +59,19 @@ func (l *loop) serve(record []byte) {
 		l.out = GetBuffer(replyBuffer)
 		r.Buf = l.out.B[:0]
 	}
-	isCall := c.server.answer(&l.call, record)
-	l.returned()
-	if !isCall {
+	if !c.server.answer(&l.call, record) {
 		l.flush()
 		c.fail(errors.New("a record is no RPC message"))
 		return
 	}
-	if !l.handed && len(r.parts) == 0 && len(r.Buf) < coalesce && l.reader.complete() {
-		return
+	if len(r.parts) == 0 && len(r.Buf) < coalesce {
+		l.returned()
+		if !l.handed && l.reader.complete() {
+			return
+		}
 	}
-	l.flush()
+	l.flush() // which can take long, too
+	l.returned()
 	if l.handed {
 		c.done(l.size)
 	}
@@ -133,7 +135,8 @@ func (l *loop) overdue() {
 	}
 }
 
-// returned notes that the call is done: reading stays where it is now.
+// returned notes that the call is done: who reads now reads on. Until then
+// another goroutine may use l.reader, and l may not.
 func (l *loop) returned() {
 	l.mu.Lock()
 	if l.watched {

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/fsva/fsva/server/xdr"
@@ -85,40 +87,50 @@ func (r *Reply) Rewind(m Mark) {
 }
 
 // Flatten returns what the reply holds from place start of the encoder on, in
-// one piece. It aliases the reply where there is no data outside of it.
-func (r *Reply) Flatten(start int) []byte {
+// one piece. It aliases the reply where there is no data outside of it. It
+// fails where a file of the reply cannot be read.
+func (r *Reply) Flatten(start int) ([]byte, error) {
 	if r.external == 0 {
-		return r.Buf[start:]
+		return r.Buf[start:], nil
 	}
 	out := make([]byte, 0, len(r.Buf)-start+r.external)
 	for i := range r.parts {
 		p := &r.parts[i]
 		out = append(out, r.Buf[start:p.at]...)
 		start = p.at
-		out = p.appendTo(out)
+		var err error
+		if out, err = p.appendTo(out); err != nil {
+			return nil, err
+		}
 	}
-	return append(out, r.Buf[start:]...)
+	return append(out, r.Buf[start:]...), nil
 }
 
-// appendTo appends the data to b. A file that cannot be read gives zeroes,
-// like one that ends early: the length has been promised.
-func (p *part) appendTo(b []byte) []byte {
+// appendTo appends the data to b.
+func (p *part) appendTo(b []byte) ([]byte, error) {
 	if p.buf != nil {
-		return append(b, p.buf.B[:p.n]...)
+		return append(b, p.buf.B[:p.n]...), nil
 	}
 	b = append(b, make([]byte, p.n)...)
-	data := b[len(b)-p.n:]
-	for got := 0; got < p.n; {
-		n, err := unix.Pread(p.fd, data[got:], p.off+int64(got))
-		if err == unix.EINTR {
-			continue
+	return b, readAt(p.fd, b[len(b)-p.n:], p.off)
+}
+
+// readAt fills data from a file at off. What lies beyond the file's end is
+// left as it is.
+func readAt(fd int, data []byte, off int64) error {
+	for len(data) > 0 {
+		n, err := unix.Pread(fd, data, off)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("read a file to be sent: %w", err)
+		case n == 0:
+			return nil
+		default:
+			data, off = data[n:], off+int64(n)
 		}
-		if n <= 0 || err != nil {
-			break
-		}
-		got += n
 	}
-	return b
+	return nil
 }
 
 // begin starts the record of a reply behind what Buf holds.

@@ -103,7 +103,10 @@ func TestDataOfAReplyMayLieAnywhere(t *testing.T) {
 					}
 					start := c.Reply.Len()
 					tc.reply(&c.Reply, int(c.Args.Uint32()))
-					results := c.Reply.Flatten(start)
+					results, err := c.Reply.Flatten(start)
+					if err != nil {
+						t.Error(err)
+					}
 					if c.Reply.Size() != len(results) {
 						t.Errorf("Size is %d, want %d", c.Reply.Size(), len(results))
 					}
@@ -165,6 +168,66 @@ func TestFileThatEndsEarlyGivesZeroes(t *testing.T) {
 				f.expectUnpinned(t)
 			})
 		}
+	})
+}
+
+// TestFileThatCannotBeSplicedIsSent: sendfile refuses some files that can be
+// read.
+func TestFileThatCannotBeSplicedIsSent(t *testing.T) {
+	const name = "/proc/self/auxv"
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
+		auxv, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer auxv.Close()
+		f, data := &file{File: auxv}, append(content[16:], 0, 0, 0)
+		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
+			if err := c.Reply.OpaqueFile(f, 16, len(data)); err != nil {
+				t.Error(err)
+			}
+			return rpc.Success
+		})
+		var want xdr.Encoder
+		want.Opaque(data)
+		c := s.dial(t)
+		c.send(call(1, 1, nil))
+		c.expect(success(1, want.Buf))
+		s.shutdown(t)
+		f.expectUnpinned(t)
+	})
+}
+
+// TestFileThatCannotBeReadEndsTheConnection: its length has been promised, and
+// zeroes would be taken for data.
+func TestFileThatCannotBeReadEndsTheConnection(t *testing.T) {
+	overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
+		closed, err := os.OpenFile(filepath.Join(t.TempDir(), "file"), os.O_WRONLY|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closed.Close()
+		f := &file{File: closed}
+		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
+			if err := c.Reply.OpaqueFile(f, 0, 100); err != nil {
+				t.Error(err)
+			}
+			if flat, err := c.Reply.Flatten(0); err == nil {
+				t.Errorf("Flatten reads %d bytes of what cannot be read", len(flat))
+			}
+			return rpc.Success
+		})
+		c := s.dial(t)
+		c.send(call(1, 1, nil))
+		if got, err := readRecord(c); err == nil {
+			t.Errorf("a whole reply: %x", got)
+		}
+		s.shutdown(t)
+		f.expectUnpinned(t)
 	})
 }
 
@@ -241,8 +304,8 @@ func TestFileThatCannotBePinnedLeavesTheReplyAsItWas(t *testing.T) {
 	if err := r.OpaqueFile(unpinnable{gone}, 0, 4); err != gone {
 		t.Errorf("OpaqueFile: %v, want %v", err, gone)
 	}
-	if !bytes.Equal(r.Flatten(0), words(1)) || r.Size() != 4 {
-		t.Errorf("the reply is %x", r.Flatten(0))
+	if flat, err := r.Flatten(0); err != nil || !bytes.Equal(flat, words(1)) || r.Size() != 4 {
+		t.Errorf("the reply is %x, %v", flat, err)
 	}
 	r.Rewind(rpc.Mark{})
 }
@@ -252,14 +315,14 @@ func TestFlattenAliasesTheReplyIfItCan(t *testing.T) {
 	var r rpc.Reply
 	r.Uint32(1)
 	r.Uint32(2)
-	if flat := r.Flatten(4); !bytes.Equal(flat, words(2)) || &flat[0] != &r.Buf[4] {
+	if flat, err := r.Flatten(4); err != nil || !bytes.Equal(flat, words(2)) || &flat[0] != &r.Buf[4] {
 		t.Errorf("Flatten(4) is %x elsewhere, want %x in place", flat, words(2))
 	}
 	b := rpc.GetBuffer(3)
 	copy(b.B, "abc")
 	r.OpaqueBuffer(b, 3)
-	flat := r.Flatten(8)
-	if want := []byte("\x00\x00\x00\x03abc\x00"); !bytes.Equal(flat, want) {
+	flat, err := r.Flatten(8)
+	if want := []byte("\x00\x00\x00\x03abc\x00"); err != nil || !bytes.Equal(flat, want) {
 		t.Errorf("Flatten(8) is %q, want %q", flat, want)
 	}
 	r.Rewind(rpc.Mark{})

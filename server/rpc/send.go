@@ -67,7 +67,11 @@ func (c *Conn) write(r *Reply) error {
 			continue
 		}
 		if c.raw == nil {
-			bufs = append(bufs, p.appendTo(nil))
+			data, err := p.appendTo(nil)
+			if err != nil {
+				return err
+			}
+			bufs = append(bufs, data)
 			continue
 		}
 		if err := flush(true); err != nil {
@@ -156,7 +160,8 @@ func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
 }
 
 // sendFile sends a part from the page cache. Where the file has become shorter
-// zeroes go out for the rest.
+// zeroes go out for the rest. A file that cannot be read ends the connection:
+// its length has been promised.
 func (c *Conn) sendFile(p *part) error {
 	off, left := p.off, p.n
 	var failed error
@@ -180,11 +185,30 @@ func (c *Conn) sendFile(p *part) error {
 		}
 		return true
 	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil || left == 0 {
+	switch {
+	case err != nil:
 		return err
+	case failed == nil || failed == unix.EINVAL: // of a file system without splice
+		return c.copyFile(p.fd, off, left)
 	}
-	return c.writeSlowly(make([]byte, left))
+	return fmt.Errorf("read a file to be sent: %w", failed)
+}
+
+// copyFile sends n bytes of a file through memory.
+func (c *Conn) copyFile(fd int, off int64, n int) error {
+	const piece = 256 << 10
+	for n > 0 {
+		b := GetBuffer(min(n, piece))
+		clear(b.B)
+		err := readAt(fd, b.B, off)
+		if err == nil {
+			err = c.writeSlowly(b.B)
+		}
+		off, n = off+int64(len(b.B)), n-len(b.B)
+		b.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

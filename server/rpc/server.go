@@ -1,6 +1,21 @@
 // Package rpc serves ONC RPC (RFC 5531) over stream connections: record
 // marking with fragments, AUTH_NONE and AUTH_SYS, several versions of several
 // programs on one port, and calls to the client over its own connection.
+//
+// A [Server] has a [Conn] for each client's connection. The goroutine that
+// reads a connection also answers what it reads, so that a quick call costs no
+// switch between threads, and replies to calls that came together go out
+// together. A [Handler] that may take longer calls [Call.MayBlock]: then
+// another goroutine reads on where there is something to read, and replies
+// leave in the order in which calls are done.
+//
+// Data is not copied where that can be avoided. Arguments alias the record,
+// which is one of a pool of [Buffer]s. A [Reply] collects what is encoded, and
+// between it Buffers and pieces of files, which go from the page cache to the
+// socket.
+//
+// Everything that a client can make the server keep or wait for is bounded by
+// [Options].
 package rpc
 
 import (
@@ -18,7 +33,7 @@ type Options struct {
 	Log              zerolog.Logger
 	MaxRecord        int           // bytes of a call; default 1 MiB and 128 KiB
 	MaxInFlight      int           // calls of a connection that are answered at the same time; default 128
-	MaxInFlightBytes int           // bytes of their records; default 32 MiB
+	MaxInFlightBytes int           // bytes of their records; one record may exceed it; default 32 MiB
 	MaxConns         int           // connections; default 65536
 	RecordTimeout    time.Duration // for the rest of a record that has begun; default 30 s
 	WriteTimeout     time.Duration // for a client to take some of a reply; default 60 s
