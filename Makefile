@@ -4,7 +4,7 @@ FUZZTIME ?= 5s
 BENCHFLAGS ?=
 
 # Guests are heavy: two at a time on the two cores that CI has.
-GUESTFLAGS ?= -parallel 2 -timeout 25m
+GUESTFLAGS ?= -v -parallel 2 -timeout 25m
 
 packages = go list ./... | grep -v /tests/guest
 
@@ -45,7 +45,7 @@ fuzz: ## each fuzz target for FUZZTIME (5s)
 	done
 
 .PHONY: guest
-guest: ## the tests with real Linux guests; GUESTFLAGS='-run TestRootSquash -v' for one
+guest: ## the tests with real Linux guests; GUESTFLAGS="-v -run TestRootSquash" for one
 	go test -count=1 $(GUESTFLAGS) ./tests/guest/...
 
 .PHONY: bench
