@@ -162,7 +162,9 @@ func (s *Store) explain(err error) error {
 	case errors.As(err, &path), errors.As(err, &call), errors.As(err, &errno):
 		return fmt.Errorf("state file %s cannot be used: %w", s.path, err)
 	case errors.As(err, &dmg), errors.Is(err, bolterr.ErrInvalid), errors.Is(err, bolterr.ErrChecksum), errors.Is(err, bolterr.ErrVersionMismatch):
-		return fmt.Errorf("state file %s is damaged: %w; move it away to start without memory of clients, keys and export numbers", s.path, err)
+		return fmt.Errorf("state file %s is damaged: %w; "+startAnew, s.path, err)
 	}
-	return fmt.Errorf("state file %s: %w", s.path, err)
+	return fmt.Errorf("state file %s cannot be read: %w; "+startAnew, s.path, err)
 }
+
+const startAnew = "move it away to start without memory of clients, keys and export numbers"

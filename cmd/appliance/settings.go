@@ -30,7 +30,8 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.StringVar(&s.flags.Admin, "admin", s.flags.Admin, "`address` for health, metrics and control, IP:PORT or off")
 	f.StringVar(&s.flags.State, "state", "", "`directory` of what must survive a restart")
 	f.Var(&s.flags.Lease, "lease", "how long a silent client keeps its state for certain")
-	f.Var(&s.flags.Grace, "grace", "how long clients may reclaim after a restart (default 1.5 leases)")
+	f.Var(&s.flags.Grace, "grace", "how long clients may reclaim after a restart")
+	f.Lookup("grace").DefValue = "1.5 leases"
 	f.StringVar(&s.flags.LogLevel, "log-level", s.flags.LogLevel, "what to log: debug, info, warn or error")
 	f.StringArrayVar(&s.p9, "p9", nil, "`address` to serve 9P on; not served yet")
 }
