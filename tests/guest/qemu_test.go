@@ -1,0 +1,240 @@
+package guest_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/server/p9/virtio"
+	"github.com/fsva/fsva/tests/guest"
+)
+
+// overMachines runs a test on each kernel, with PCI and with MMIO.
+func overMachines(t *testing.T, test func(t *testing.T, m guest.Machine)) {
+	for _, kernel := range []string{"6.1", "6.12"} {
+		for _, kind := range []string{"q35", "microvm"} {
+			t.Run(kernel+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				test(t, guest.Machine{Kernel: kernel, Type: kind})
+			})
+		}
+	}
+}
+
+// share is a directory that a virtio 9P device serves.
+type share struct {
+	tag, dir, socket string
+}
+
+// mount is the script that mounts it at /mnt and its tag.
+func (s share) mount() string {
+	return fmt.Sprintf("mkdir -p /mnt/%[1]s && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,aname=%[2]s %[1]s /mnt/%[1]s\n", s.tag, s.dir)
+}
+
+func TestMachineMountsTwoVirtioDevices(t *testing.T) {
+	overMachines(t, func(t *testing.T, m guest.Machine) {
+		n := guest.NewNetwork(t)
+		a, b := serveVirtio(t, "a"), serveVirtio(t, "b")
+		m.P9 = []string{a.socket, b.socket}
+		g := guest.BootMachine(t, n, m)
+		g.Run(t, a.mount()+b.mount())
+
+		big := make([]byte, 20<<20)
+		for i := range big {
+			big[i] = byte(i * i >> 7)
+		}
+		if err := os.WriteFile(filepath.Join(a.dir, "big"), big, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		g.Run(t, `cp /mnt/a/big /mnt/b/copy
+			[ "$(md5sum </mnt/a/big)" = "$(md5sum </mnt/b/copy)" ]
+			echo hello >/mnt/a/new
+			mkdir -p /mnt/a/many && cd /mnt/a/many
+			for i in $(seq 1000); do : >"file-with-a-rather-long-name-$i"; done
+			[ "$(ls | wc -l)" = 1000 ]
+			for i in 1 2 3 4 5 6 7 8; do dd if=/mnt/a/big of=/dev/null bs=64k skip=$i & done
+			wait`)
+		copied, err := os.ReadFile(filepath.Join(b.dir, "copy"))
+		if err != nil || string(copied) != string(big) {
+			t.Errorf("the copy differs: %d bytes, %v", len(copied), err)
+		}
+		if new, err := os.ReadFile(filepath.Join(a.dir, "new")); err != nil || string(new) != "hello\n" {
+			t.Errorf("the guest's file has %q: %v", new, err)
+		}
+		g.Run(t, "umount /mnt/a\n"+a.mount()+`[ "$(cat /mnt/a/new)" = hello ]`)
+	})
+}
+
+func TestMachineRebootsAndReloadsItsDriver(t *testing.T) {
+	overMachines(t, func(t *testing.T, m guest.Machine) {
+		n := guest.NewNetwork(t)
+		s := serveVirtio(t, "share")
+		if err := os.WriteFile(filepath.Join(s.dir, "file"), []byte("here\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m.P9 = []string{s.socket}
+		g := guest.BootMachine(t, n, m)
+		use := s.mount() + `[ "$(cat /mnt/share/file)" = here ]` + "\n"
+		g.Run(t, use)
+		g.Reboot(t)
+		g.Run(t, use+"umount /mnt/share")
+		for range 3 {
+			g.Run(t, "rmmod 9pnet_virtio && insmod /modules/9pnet_virtio.ko\n"+use+"umount /mnt/share")
+		}
+	})
+}
+
+func TestMachineWithMemoryInTwoRegions(t *testing.T) {
+	n := guest.NewNetwork(t)
+	s := serveVirtio(t, "share")
+	g := guest.BootMachine(t, n, guest.Machine{Kernel: "6.12", Type: "q35", Memory: "6G", P9: []string{s.socket}})
+	g.Run(t, s.mount()+"echo high >/mnt/share/file")
+	if b, err := os.ReadFile(filepath.Join(s.dir, "file")); err != nil || string(b) != "high\n" {
+		t.Errorf("the guest's file has %q: %v", b, err)
+	}
+}
+
+// serveVirtio serves a directory to machines that are to be booted.
+func serveVirtio(t *testing.T, tag string) share {
+	t.Helper()
+	guest.RequireQEMU(t)
+	dir := publicDir(t)
+	s := share{tag: tag, dir: dir, socket: filepath.Join(t.TempDir(), "vhost-user")}
+	address := serve9P(t, s.dir)
+	log := &logged{}
+	d, err := virtio.New(virtio.Config{
+		Tag: tag, Socket: s.socket, Log: zerolog.New(log),
+		NewChannel: func() virtio.Channel { return dial9P(address) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if log.Len() > 0 {
+			t.Errorf("log of the device %s:\n%s", tag, log)
+		}
+	})
+	return s
+}
+
+// publicDir is a directory that anybody may look at: Linux attaches as nobody
+// first, and the parents of t.TempDir are only its owner's.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fsva-share-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// logged keeps a log. Its writer is one goroutine at a time; its reader comes
+// after them.
+type logged struct{ strings.Builder }
+
+// serve9P runs diod for a directory until the test ends.
+func serve9P(t *testing.T, dir string) (address string) {
+	t.Helper()
+	address = filepath.Join(t.TempDir(), "9p")
+	cmd := exec.Command("diod", "-f", "-n", "-e", dir, "-l", address)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return address
+}
+
+// relay is a Channel that passes requests to a 9P server at a socket.
+type relay struct {
+	conn   net.Conn
+	err    error // of the dial
+	reader sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting map[uint16]chan []byte // by tag
+}
+
+func dial9P(address string) *relay {
+	r := &relay{waiting: map[uint16]chan []byte{}}
+	if r.conn, r.err = net.Dial("unix", address); r.err == nil {
+		r.reader.Go(r.read)
+	}
+	return r
+}
+
+func (r *relay) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
+	var request []byte
+	for _, b := range in {
+		request = append(request, b...)
+	}
+	if r.err != nil || len(request) < 7 {
+		return 0, errors.Join(r.err, fmt.Errorf("request of %d bytes", len(request)))
+	}
+	answer := make(chan []byte, 1)
+	r.mu.Lock()
+	r.waiting[binary.LittleEndian.Uint16(request[5:])] = answer
+	_, err = r.conn.Write(request)
+	r.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case b := <-answer:
+		for _, o := range out {
+			n += copy(o, b[n:])
+		}
+		return n, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// read passes answers to who waits for them.
+func (r *relay) read() {
+	for {
+		header := make([]byte, 7)
+		if _, err := io.ReadFull(r.conn, header); err != nil {
+			return
+		}
+		b := append(header, make([]byte, binary.LittleEndian.Uint32(header)-7)...)
+		if _, err := io.ReadFull(r.conn, b[7:]); err != nil {
+			return
+		}
+		r.mu.Lock()
+		r.waiting[binary.LittleEndian.Uint16(b[5:])] <- b
+		r.mu.Unlock()
+	}
+}
+
+func (r *relay) Close() {
+	if r.err == nil {
+		r.conn.Close()
+		r.reader.Wait()
+	}
+}
