@@ -60,10 +60,15 @@ func BootMachine(t testing.TB, n *Network, m Machine) *Guest {
 	initrd := buildInitrd(t, dir, m.Kernel)
 	g.cmd = qemu(dir, append(m.arguments(port),
 		"-kernel", filepath.Join(dir, "kernel", m.Kernel, "vmlinuz"), "-initrd", initrd,
-		"-append", fmt.Sprintf("console=ttyS0 panic=-1 quiet -- %s %s/24", name, ip))...)
+		"-append", fmt.Sprintf("%s -- %s %s/24", kernelOptions, name, ip))...)
 	g.run(t)
 	return g
 }
+
+// kernelOptions spare the kernel to find out how fast its clock is. A machine
+// that is emulated, on a host that has other things to do, may fail at that,
+// and microvm has no second timer to go by. Any value will do.
+const kernelOptions = "console=ttyS0 panic=-1 quiet tsc_early_khz=2000000"
 
 // run runs the guest's command for the length of a test, and returns when the
 // guest takes commands.

@@ -58,7 +58,8 @@ type Channel interface {
 	// Several calls run at the same time. When ctx ends, the device is being
 	// stopped and waits: Do then returns soon, with an answer, as the guest may
 	// only be paused and miss one. An error means that the guest cannot be
-	// talked to any more, and ends the device until the guest resets it.
+	// talked to any more, and ends the device until the guest resets it; after
+	// ctx has ended, it leaves this request unanswered and no more.
 	//
 	// Memory that a front end takes away faults when it is touched. In the
 	// goroutine of the call this is a panic, which the device sees to; system
@@ -104,6 +105,9 @@ func (c *Config) check() error {
 	return nil
 }
 
+// logBurst is how many lines a device logs in a minute.
+const logBurst = 10
+
 // Device is one virtio 9P device.
 type Device struct {
 	config   Config
@@ -116,7 +120,9 @@ func New(c Config) (*Device, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("virtio 9P device: %w", err)
 	}
-	c.Log = c.Log.With().Str("tag", c.Tag).Str("socket", c.Socket).Logger()
+	// A guest can break its device again and again. Nobody wants to read that.
+	c.Log = c.Log.With().Str("tag", c.Tag).Str("socket", c.Socket).Logger().
+		Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute})
 	d := &Device{config: c}
 	if c.Dial {
 		return d, nil

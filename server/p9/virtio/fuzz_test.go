@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -196,24 +195,4 @@ func FuzzQueue(f *testing.F) {
 			r.ignore()
 		}
 	})
-}
-
-func BenchmarkRoundTrip(b *testing.B) {
-	for _, depth := range []int{1, 8} {
-		b.Run(map[int]string{1: "one at a time", 8: "eight in flight"}[depth], func(b *testing.B) {
-			s := serveConfig(b, Config{Socket: filepath.Join(b.TempDir(), "s")}, echo)
-			fe := s.connect(b)
-			fe.start()
-			for i := range depth {
-				fe.prepare(2*i, "a request of the length that most requests have")
-				fe.offer(2 * i)
-			}
-			for b.Loop() {
-				head, _ := fe.wait()
-				fe.offer(head)
-			}
-			b.ReportMetric(float64(fe.kicks)/float64(b.N), "kicks/op")
-			b.ReportMetric(float64(fe.calls)/float64(b.N), "interrupts/op")
-		})
-	}
 }

@@ -388,3 +388,16 @@ func TestRingThatIsNeverEmptyCanBeStopped(t *testing.T) {
 		t.Errorf("log: %q", lines)
 	}
 }
+
+func TestGuestCannotFloodTheLog(t *testing.T) {
+	s := serve(t, echo)
+	fe := s.connect(t)
+	for range 3 * logBurst {
+		if got := fe.acknowledged(reqSetConfig, make([]byte, 13)); got == 0 {
+			t.Fatal("not refused")
+		}
+	}
+	if n := len(s.log.lines()); n == 0 || n > 2*logBurst { // a minute may begin in between
+		t.Errorf("%d lines", n)
+	}
+}

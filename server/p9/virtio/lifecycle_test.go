@@ -325,3 +325,28 @@ func TestNewRefusesWhatCannotBeServed(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestThatIsGivenUpAtAStopIsNoFailure(t *testing.T) {
+	begun := make(chan struct{}, 1)
+	s := serve(t, func(ctx context.Context, in, out [][]byte) (int, error) {
+		if string(in[0]) == "wait" {
+			begun <- struct{}{}
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}
+		return echo(ctx, in, out)
+	})
+	fe := s.connect(t)
+	fe.start()
+	fe.prepare(0, "wait")
+	fe.offer(0)
+	wait(t, begun, "a request")
+	fe.stop()
+	fe.start()
+	if got := fe.roundTrip(0, "fine"); got != "fine" {
+		t.Errorf("answered by %q", got)
+	}
+	if lines := s.log.lines(); len(lines) != 0 {
+		t.Errorf("log: %q", lines)
+	}
+}

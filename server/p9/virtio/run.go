@@ -217,7 +217,10 @@ func (r *run) work(c *chain) error {
 func (r *run) answer(c *chain) error {
 	defer r.free(c)
 	n, err := r.channel.Do(r.ctx, c.in, c.out)
-	if err != nil {
+	switch {
+	case err != nil && r.ctx.Err() != nil:
+		return nil // the request goes unanswered, with the whole run
+	case err != nil:
 		return err
 	}
 	if n < 0 || uint64(n) > min(c.room, math.MaxUint32) {
