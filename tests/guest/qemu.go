@@ -1,7 +1,9 @@
 package guest
 
 import (
+	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,35 @@ type Machine struct {
 	Type   string   // "q35" with PCI, or "microvm" with MMIO
 	Memory string   // default "512M"; above 3G it is in two regions
 	P9     []string // sockets of vhost-user back ends for 9P devices
+	QMP    string   // where the monitor's socket is made; none if empty
+}
+
+// Monitor sends commands of QEMU's machine protocol, such as "stop" and
+// "cont", and returns when they have been carried out.
+func (m Machine) Monitor(t testing.TB, commands ...string) {
+	t.Helper()
+	conn, err := net.Dial("unix", m.QMP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := json.NewDecoder(conn)
+	for _, command := range append([]string{"qmp_capabilities"}, commands...) {
+		if _, err := fmt.Fprintf(conn, `{"execute": %q}`, command); err != nil {
+			t.Fatalf("monitor: %v", err)
+		}
+		// A greeting and events come in between.
+		for done := false; !done; {
+			var a map[string]any
+			if err := answers.Decode(&a); err != nil {
+				t.Fatalf("monitor: %s: %v", command, err)
+			}
+			if a["error"] != nil {
+				t.Fatalf("monitor: %s: %v", command, a["error"])
+			}
+			_, done = a["return"]
+		}
+	}
 }
 
 // qemuDir is what qemu.sh has made: FSVA_QEMU, or in the user's cache.
@@ -34,17 +65,27 @@ func qemuDir() string {
 	return filepath.Join(cache, "fsva-qemu")
 }
 
-// RequireQEMU skips the test where machines cannot run, or fails it where they
-// must, and returns the directory with all that they need.
-func RequireQEMU(t testing.TB) string {
+// RequireQEMU skips the test where machines cannot run or a program that it
+// needs is missing, or fails it if FSVA_REQUIRE_QEMU=1. It returns the directory
+// with all that machines need.
+func RequireQEMU(t testing.TB, programs ...string) string {
 	t.Helper()
 	require(t)
 	dir := qemuDir()
+	why := ""
 	if _, err := os.Stat(filepath.Join(dir, "complete")); err != nil {
-		why := "machines need QEMU: tests/guest/qemu.sh " + dir
-		if os.Getenv("FSVA_REQUIRE_GUESTS") == "1" {
-			t.Fatal(why)
+		why = "machines need QEMU: tests/guest/qemu.sh " + dir
+	}
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			why = "the test needs " + program
 		}
+	}
+	switch {
+	case why == "":
+	case os.Getenv("FSVA_REQUIRE_QEMU") == "1":
+		t.Fatal(why)
+	default:
 		t.Skip(why)
 	}
 	return dir
@@ -121,6 +162,9 @@ func (m Machine) arguments(port string) []string {
 		args = append(args, "-device", "virtio-net-pci,netdev=n,romfile=")
 	} else {
 		args = append(args, "-device", "virtio-net-device,netdev=n")
+	}
+	if m.QMP != "" {
+		args = append(args, "-qmp", "unix:"+m.QMP+",server=on,wait=off")
 	}
 	for i, socket := range m.P9 {
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=c%d,path=%s", i, socket),

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -105,10 +106,44 @@ func TestMachineWithMemoryInTwoRegions(t *testing.T) {
 	}
 }
 
+// A machine that stands still takes its rings away and brings them back.
+func TestMachineIsPausedInTheMiddleOfItsWork(t *testing.T) {
+	n := guest.NewNetwork(t)
+	s := serveVirtio(t, "share")
+	m := guest.Machine{Kernel: "6.12", Type: "q35", P9: []string{s.socket}, QMP: filepath.Join(t.TempDir(), "qmp")}
+	g := guest.BootMachine(t, n, m)
+	g.Run(t, s.mount())
+	work := g.Start(t, `cd /mnt/share
+		for i in $(seq 40); do
+			dd if=/dev/urandom of=a bs=64k count=16 2>/dev/null
+			cp a b
+			[ "$(md5sum <a)" = "$(md5sum <b)" ]
+			echo round $i
+		done`)
+	for i := range 8 {
+		work.WaitFor(t, fmt.Sprintf("round %d\n", 4*i+1), time.Minute)
+		m.Monitor(t, "stop", "cont")
+	}
+	work.Wait(t, 2*time.Minute)
+}
+
+func TestMachineThatIsKilledMakesRoomForAnother(t *testing.T) {
+	n := guest.NewNetwork(t)
+	s := serveVirtio(t, "share")
+	m := guest.Machine{Kernel: "6.1", Type: "q35", P9: []string{s.socket}}
+	for range 3 {
+		g := guest.BootMachine(t, n, m)
+		g.Run(t, s.mount())
+		work := g.Start(t, `while :; do dd if=/dev/zero of=/mnt/share/file bs=64k count=64 2>/dev/null; echo round; done`)
+		work.WaitFor(t, "round", time.Minute)
+		g.Kill()
+	}
+}
+
 // serveVirtio serves a directory to machines that are to be booted.
 func serveVirtio(t *testing.T, tag string) share {
 	t.Helper()
-	guest.RequireQEMU(t)
+	guest.RequireQEMU(t, "diod")
 	dir := publicDir(t)
 	s := share{tag: tag, dir: dir, socket: filepath.Join(t.TempDir(), "vhost-user")}
 	address := serve9P(t, s.dir)
@@ -170,25 +205,26 @@ func serve9P(t *testing.T, dir string) (address string) {
 	return address
 }
 
-// relay is a Channel that passes requests to a 9P server at a socket.
+// relay is a Channel that passes requests to a 9P server at a socket. The server
+// does not let any wait for long.
 type relay struct {
-	conn   net.Conn
-	err    error // of the dial
-	reader sync.WaitGroup
+	conn  net.Conn
+	err   error         // of the dial
+	ended chan struct{} // when the server has closed the connection
 
 	mu      sync.Mutex
 	waiting map[uint16]chan []byte // by tag
 }
 
 func dial9P(address string) *relay {
-	r := &relay{waiting: map[uint16]chan []byte{}}
+	r := &relay{ended: make(chan struct{}), waiting: map[uint16]chan []byte{}}
 	if r.conn, r.err = net.Dial("unix", address); r.err == nil {
-		r.reader.Go(r.read)
+		go r.read()
 	}
 	return r
 }
 
-func (r *relay) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
+func (r *relay) Do(_ context.Context, in, out [][]byte) (n int, err error) {
 	var request []byte
 	for _, b := range in {
 		request = append(request, b...)
@@ -210,13 +246,14 @@ func (r *relay) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
 			n += copy(o, b[n:])
 		}
 		return n, nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	case <-r.ended:
+		return 0, io.ErrUnexpectedEOF
 	}
 }
 
 // read passes answers to who waits for them.
 func (r *relay) read() {
+	defer close(r.ended)
 	for {
 		header := make([]byte, 7)
 		if _, err := io.ReadFull(r.conn, header); err != nil {
@@ -235,6 +272,6 @@ func (r *relay) read() {
 func (r *relay) Close() {
 	if r.err == nil {
 		r.conn.Close()
-		r.reader.Wait()
+		<-r.ended
 	}
 }
