@@ -174,8 +174,13 @@ func (d *Device) serveListening(ctx context.Context) error {
 				conn.Close()
 			}
 			return nil
-		case err != nil:
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("virtio 9P device %s: %w", d.config.Tag, err)
+		case err != nil:
+			// Out of descriptors, or the front end is gone already.
+			d.config.Log.Warn().Err(err).Msg("cannot accept a virtio front end")
+			pause(ctx, retry)
+			continue
 		}
 		select {
 		case <-free:
@@ -195,8 +200,7 @@ func (d *Device) serveListening(ctx context.Context) error {
 }
 
 func (d *Device) serveDialing(ctx context.Context) error {
-	const between = 200 * time.Millisecond
-	for {
+	for ctx.Err() == nil {
 		var dialer net.Dialer
 		conn, err := dialer.DialContext(ctx, "unix", d.config.Socket)
 		if err == nil {
@@ -205,11 +209,18 @@ func (d *Device) serveDialing(ctx context.Context) error {
 				return fmt.Errorf("virtio 9P device %s: %w", d.config.Tag, err)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(between):
-		}
+		pause(ctx, retry)
+	}
+	return nil
+}
+
+// retry is how long it takes to try again what has failed.
+const retry = 200 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 

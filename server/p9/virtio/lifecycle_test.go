@@ -309,6 +309,22 @@ func TestAbandonedSocketIsReplacedAndNoOtherFile(t *testing.T) {
 	}
 }
 
+func TestDeviceThatIsNotServedRemovesItsSocket(t *testing.T) {
+	c := Config{Tag: "share", Socket: filepath.Join(t.TempDir(), "s"), NewChannel: func() Channel { return nil }}
+	for range 2 {
+		d, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := d.Serve(t.Context()); err == nil {
+			t.Error("a closed device is served")
+		}
+	}
+}
+
 func TestNewRefusesWhatCannotBeServed(t *testing.T) {
 	make := func() Channel { return nil }
 	for name, c := range map[string]Config{
