@@ -32,6 +32,6 @@ func buildAppliance(cfg config) (bin string, remove func(), err error) {
 func applianceCommand(cfg config, dir, scratch string, port int) (*exec.Cmd, error) {
 	return exec.Command(cfg.appliance, "serve",
 		"--export", "data=host:"+dir+",squash=none",
-		"--nfs", fmt.Sprintf("127.0.0.1:%d", port),
+		"--nfs", fmt.Sprintf("%s:%d", cfg.listen, port),
 		"--state", filepath.Join(scratch, "state")), nil
 }

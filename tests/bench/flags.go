@@ -16,7 +16,7 @@ type config struct {
 	servers   []string
 	appliance string
 	dir       string
-	tmpfs     bool
+	fs        string // what to mount on it: ext4, tmpfs or nothing
 
 	raw      bool
 	match    *regexp.Regexp
@@ -24,11 +24,15 @@ type config struct {
 	rounds   int
 	duration time.Duration
 
+	guest bool
+
 	scale   bool
 	clients int
 	opens   int
 
 	output string
+
+	listen string // the address that servers listen on, set by enter
 }
 
 // A load is how hard the clients push: calls outstanding over connections.
@@ -49,14 +53,15 @@ func parseFlags(args []string) (config, error) {
 		cfg     config
 		servers = fs.String("servers", "fsva,ganesha", "servers to measure, in this order in every round")
 		loads   = fs.String("load", "1x1,16x4", "loads, as calls outstanding x connections; 16x1 shows one connection's worth")
-		match   = fs.String("run", "", "only workloads that match this regular expression")
+		match   = fs.String("run", "", "only workloads, raw ones and guests', that match this regular expression")
 	)
 	fs.StringVar(&cfg.appliance, "appliance", "", "the appliance's binary (default: built from ./cmd/appliance)")
 	fs.StringVar(&cfg.dir, "dir", os.TempDir(), "where to make the exported directory")
-	fs.BoolVar(&cfg.tmpfs, "tmpfs", false, "mount a tmpfs there first, to measure the servers without a disk (root)")
+	fs.StringVar(&cfg.fs, "fs", "", "export a file system of this type, made in -dir: ext4, in a file, or tmpfs, to measure the servers without a disk (root)")
 	fs.BoolVar(&cfg.raw, "raw", true, "measure raw NFSv4.2 operations")
+	fs.BoolVar(&cfg.guest, "guest", true, "measure what programs in a Linux guest do on its mounts (root)")
 	fs.IntVar(&cfg.rounds, "rounds", 3, "rounds of each workload on each server")
-	fs.DurationVar(&cfg.duration, "time", 400*time.Millisecond, "length of a round")
+	fs.DurationVar(&cfg.duration, "time", 400*time.Millisecond, "length of a round of raw operations")
 	fs.BoolVar(&cfg.scale, "scale", true, "measure the memory of idle clients and open files")
 	fs.IntVar(&cfg.clients, "clients", 10_000, "idle clients for -scale")
 	fs.IntVar(&cfg.opens, "opens", 100_000, "open files for -scale")
@@ -72,6 +77,9 @@ func parseFlags(args []string) (config, error) {
 	}
 	if cfg.output != "table" && cfg.output != "json" {
 		return cfg, fmt.Errorf("-o: %q is not table or json", cfg.output)
+	}
+	if cfg.fs != "" && cfg.fs != "ext4" && cfg.fs != "tmpfs" {
+		return cfg, fmt.Errorf("-fs: %q is not ext4 or tmpfs", cfg.fs)
 	}
 	cfg.servers = strings.Split(*servers, ",")
 	var err error

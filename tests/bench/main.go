@@ -60,6 +60,11 @@ func run(ctx context.Context, cfg config) error {
 			return err
 		}
 	}
+	if cfg.guest {
+		if err := rep.measureGuest(ctx, cfg, servers); err != nil {
+			return err
+		}
+	}
 	if cfg.scale {
 		if err := rep.measureScale(ctx, cfg, servers); err != nil {
 			return err

@@ -21,6 +21,7 @@ func enter(ctx context.Context, cfg config) error {
 		if err := setUpNamespace(); err != nil {
 			return err
 		}
+		cfg.listen = "0.0.0.0" // loopback, and the guest's network
 		return run(ctx, cfg)
 	}
 	bin, remove, err := buildAppliance(cfg)
@@ -30,7 +31,7 @@ func enter(ctx context.Context, cfg config) error {
 	defer remove()
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "not root: only this server is measured, on a loopback port of this machine")
-		cfg.appliance, cfg.servers = bin, []string{"fsva"}
+		cfg.appliance, cfg.servers, cfg.listen = bin, []string{"fsva"}, "127.0.0.1"
 		return run(ctx, cfg)
 	}
 	args := os.Args[1:]

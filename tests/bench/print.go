@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -20,6 +22,9 @@ func (rep *report) print(out io.Writer, format string) error {
 	}
 	if len(rep.Raw) > 0 {
 		rep.printRaw(out)
+	}
+	if len(rep.Guest) > 0 {
+		rep.printGuest(out)
 	}
 	if len(rep.Scale) > 0 {
 		rep.printScale(out)
@@ -57,6 +62,45 @@ func (rep *report) ratios(r *result) string {
 		}
 	}
 	return "\t"
+}
+
+func (rep *report) printGuest(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\nin a guest\tserver\tseconds\tleast\tmost\tserver CPU s\ttime over local\tspeed ratio\tCPU ratio\t")
+	for _, r := range rep.Guest {
+		times := slices.SortedFunc(slices.Values(r.Rounds), func(a, b guestRound) int { return cmp.Compare(a.Time, b.Time) })
+		fmt.Fprintf(w, "%s\t%s\t%.2f\t%.2f\t%.2f\t%s\t%s\t%s\t\n", r.Chore, r.Server, r.Time.Seconds(),
+			times[0].Time.Seconds(), times[len(times)-1].Time.Seconds(), dash(r.CPU.Seconds()), rep.overLocal(r), rep.guestRatios(r))
+	}
+	w.Flush()
+	fmt.Fprintln(out, "local: an ext4 disk of the guest. Ratios are this server's over ganesha's, for speed that of")
+	fmt.Fprintln(out, "ganesha's seconds to this server's: speed above 1 and CPU below 1 are better.")
+}
+
+// guestResult returns the result of a chore on a server, or nil.
+func (rep *report) guestResult(chore, server string) *guestResult {
+	for _, r := range rep.Guest {
+		if r.Chore == chore && r.Server == server {
+			return r
+		}
+	}
+	return nil
+}
+
+// overLocal compares the time on a mount with that on the guest's disk.
+func (rep *report) overLocal(r *guestResult) string {
+	if r.Server == local {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", r.Time.Seconds()/rep.guestResult(r.Chore, local).Time.Seconds())
+}
+
+func (rep *report) guestRatios(r *guestResult) string {
+	g := rep.guestResult(r.Chore, "ganesha")
+	if r.Server != "fsva" || g == nil {
+		return "\t"
+	}
+	return fmt.Sprintf("%.2f\t%.2f", g.Time.Seconds()/r.Time.Seconds(), r.CPU.Seconds()/g.CPU.Seconds())
 }
 
 func micros(d time.Duration) string { return d.Round(time.Microsecond).String() }

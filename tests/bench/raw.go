@@ -11,6 +11,7 @@ import (
 // report is what -o writes.
 type report struct {
 	Raw   []*result      `json:"raw,omitempty"`
+	Guest []*guestResult `json:"guest,omitempty"`
 	Scale []*scaleResult `json:"scale,omitempty"`
 }
 

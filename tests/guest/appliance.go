@@ -34,7 +34,7 @@ type Appliance struct {
 // stop and must do so with exit code 0. If the test fails, its log is logged.
 func StartAppliance(t testing.TB, n *Network, exports ...string) *Appliance {
 	t.Helper()
-	args := []string{"serve", "--nfs", serverIP + ":2049", "--admin", "off", "--state", t.TempDir(),
+	args := []string{"serve", "--nfs", ServerIP + ":2049", "--admin", "off", "--state", t.TempDir(),
 		"--lease", Lease.String(), "--grace", Lease.String()}
 	for _, e := range exports {
 		args = append(args, "--export", e)
@@ -51,7 +51,7 @@ func StartAppliance(t testing.TB, n *Network, exports ...string) *Appliance {
 }
 
 // IP is the address that guests reach the appliance at.
-func (a *Appliance) IP() string { return serverIP }
+func (a *Appliance) IP() string { return ServerIP }
 
 // binary is the appliance to test: FSVA_APPLIANCE, or this checkout's.
 func binary(t testing.TB) string {

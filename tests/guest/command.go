@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/fsva/fsva/tests/guest/agent"
@@ -41,24 +40,24 @@ fails() { if "$@" 2>/dev/null; then echo "did not fail: $*"; exit 1; fi; }
 
 // Run runs a shell script as root and returns what it printed. The test fails
 // if the script does. In scripts, "fails COMMAND" expects that COMMAND fails.
-func (g *Guest) Run(t testing.TB, script string) string {
+func (g *Guest) Run(t T, script string) string {
 	t.Helper()
 	return g.Start(t, script).Wait(t, runLimit)
 }
 
 // RunAs is like Run, as another user.
-func (g *Guest) RunAs(t testing.TB, uid uint32, script string) string {
+func (g *Guest) RunAs(t T, uid uint32, script string) string {
 	t.Helper()
 	return g.start(t, uid, script).Wait(t, runLimit)
 }
 
 // Start starts a shell script as root. It is killed at the end of the test.
-func (g *Guest) Start(t testing.TB, script string) *Command {
+func (g *Guest) Start(t T, script string) *Command {
 	t.Helper()
 	return g.start(t, 0, script)
 }
 
-func (g *Guest) start(t testing.TB, uid uint32, script string) *Command {
+func (g *Guest) start(t T, uid uint32, script string) *Command {
 	t.Helper()
 	conn, err := g.net.dial(fmt.Sprintf("%s:%d", g.ip, agent.Port))
 	if err != nil {
@@ -99,7 +98,7 @@ func (c *Command) follow() {
 
 // Wait waits for the end of the script and returns what it printed. The test
 // fails if the script does, or if it takes longer than limit.
-func (c *Command) Wait(t testing.TB, limit time.Duration) string {
+func (c *Command) Wait(t T, limit time.Duration) string {
 	t.Helper()
 	out, err := c.Result(t, limit)
 	if err != nil {
@@ -110,7 +109,7 @@ func (c *Command) Wait(t testing.TB, limit time.Duration) string {
 
 // Result is like Wait, but lets the script fail: it returns an *ExitError
 // then.
-func (c *Command) Result(t testing.TB, limit time.Duration) (string, error) {
+func (c *Command) Result(t T, limit time.Duration) (string, error) {
 	t.Helper()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -124,7 +123,7 @@ func (c *Command) Result(t testing.TB, limit time.Duration) (string, error) {
 
 // WaitFor returns when the script has printed text. The test fails if it ends
 // before, or does not print it within limit.
-func (c *Command) WaitFor(t testing.TB, text string, limit time.Duration) {
+func (c *Command) WaitFor(t T, text string, limit time.Duration) {
 	t.Helper()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

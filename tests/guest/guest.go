@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -26,7 +25,7 @@ type Guest struct {
 // Boot starts a guest for the length of a test. Its directory /mnt/1 is for
 // mounting; /mnt and /run are its own memory, and everything else is the
 // host's tree, read-only. If the test fails, its console is logged.
-func Boot(t testing.TB, n *Network) *Guest {
+func Boot(t T, n *Network) *Guest {
 	t.Helper()
 	port, name, ip := n.plug(t)
 	g := &Guest{name: name, ip: ip, net: n, console: newTranscript(), exited: make(chan struct{})}
@@ -56,7 +55,7 @@ func Boot(t testing.TB, n *Network) *Guest {
 }
 
 // await returns when the guest takes commands.
-func (g *Guest) await(t testing.TB) {
+func (g *Guest) await(t T) {
 	t.Helper()
 	limit := time.After(bootLimit)
 	for {
@@ -82,7 +81,7 @@ func (g *Guest) Kill() {
 
 // Mount mounts an export of srv with mount options such as "vers=4.2". It
 // returns dir.
-func (g *Guest) Mount(t testing.TB, srv *Appliance, options, export, dir string) string {
+func (g *Guest) Mount(t T, srv *Appliance, options, export, dir string) string {
 	t.Helper()
 	g.Run(t, fmt.Sprintf("mkdir -p %[1]s && mount -t nfs4 -o %s %s:%s %[1]s", dir, options, srv.IP(), export))
 	if got := g.Run(t, "findmnt -n -o FSTYPE "+dir); strings.TrimSpace(got) != "nfs4" {

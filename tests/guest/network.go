@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serverIP is the address of the machine that the appliance runs on. Networks
+// ServerIP is the address of the machine that the appliance runs on. Networks
 // do not see each other, so that all can use the same addresses.
-const serverIP = "10.77.0.1"
+const ServerIP = "10.77.0.1"
 
 // Network is a machine for the appliance with guests around it: a network and
 // a mount table of its own, seen by nothing else. It belongs to one thread,
@@ -34,9 +34,21 @@ type Network struct {
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
 	require(t)
+	return newNetwork(t, unshare)
+}
+
+// AdoptNetwork makes a network of the namespaces that the process is in. They
+// must be its own, for they keep what guests need there until they end.
+func AdoptNetwork(t T) *Network {
+	t.Helper()
+	return newNetwork(t, func() error { return nil })
+}
+
+func newNetwork(t T, enter func() error) *Network {
+	t.Helper()
 	n := &Network{do: make(chan func()), ended: make(chan struct{})}
 	failed := make(chan error)
-	go n.own(failed)
+	go n.own(enter, failed)
 	if err := <-failed; err != nil {
 		<-n.ended
 		t.Fatalf("make a namespace: %v", err)
@@ -45,22 +57,31 @@ func NewNetwork(t testing.TB) *Network {
 		close(n.do)
 		<-n.ended
 	})
+	// The network driver of guests loses an interrupt at times, and sees a
+	// packet only when the next one comes. That is to be soon, and not after
+	// the usual 200 ms.
 	n.Run(t, `ip link set lo up
 		ip link add br0 type bridge
-		ip address add `+serverIP+`/24 dev br0
-		ip link set br0 up`)
+		ip address add `+ServerIP+`/24 dev br0
+		ip link set br0 up
+		ip route change 10.77.0.0/24 dev br0 src `+ServerIP+` rto_min 5ms`)
 	return n
 }
 
-// own moves its thread into new namespaces and works there. It never unlocks
-// the thread, so that the runtime ends it instead of reusing it.
-func (n *Network) own(failed chan<- error) {
+// unshare moves the thread into new namespaces.
+func unshare() error {
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+}
+
+// own moves its thread where the network is to be and works there. It never
+// unlocks the thread, so that the runtime ends it instead of reusing it.
+func (n *Network) own(enter func() error, failed chan<- error) {
 	defer close(n.ended)
 	runtime.LockOSThread()
-	err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS)
-	if err == nil {
-		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-	}
+	err := enter()
 	failed <- err
 	if err != nil {
 		return
@@ -98,7 +119,7 @@ func (n *Network) dial(address string) (c net.Conn, err error) {
 
 // Run runs a shell script on the machine of the appliance, as root, and
 // returns what it printed. The test fails if the script does.
-func (n *Network) Run(t testing.TB, script string) string {
+func (n *Network) Run(t T, script string) string {
 	t.Helper()
 	out, err := n.run(script)
 	if err != nil {
@@ -120,7 +141,7 @@ func (n *Network) run(script string) (string, error) {
 
 // plug adds a port for one more guest to the bridge. It returns the names of
 // the port and the guest, and the guest's address.
-func (n *Network) plug(t testing.TB) (port, name, ip string) {
+func (n *Network) plug(t T) (port, name, ip string) {
 	t.Helper()
 	n.mu.Lock()
 	n.guests++

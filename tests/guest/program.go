@@ -18,39 +18,48 @@ var built struct {
 	err map[string]error
 }
 
-// Main runs the tests of a package that boots guests. It owns the directory
-// that programs are built in.
+// Main runs the tests of a package that boots guests.
 func Main(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "fsva-guest-")
+	remove, err := KeepPrograms()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
+	return m.Run()
+}
+
+// KeepPrograms makes the directory that programs are built in. Until then
+// there are no guests. The caller removes it when no guest runs any more.
+func KeepPrograms() (remove func(), err error) {
+	dir, err := os.MkdirTemp("", "fsva-guest-")
+	if err != nil {
+		return nil, err
+	}
 	// Guests run programs as any user.
 	if err := os.Chmod(dir, 0o755); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		os.RemoveAll(dir)
+		return nil, err
 	}
 	built.dir, built.err = dir, map[string]error{}
-	return m.Run()
+	return func() { os.RemoveAll(dir) }, nil
 }
 
 // Program builds a program of this folder's prog and returns its path, which
 // is the same on the host and in guests.
-func Program(t testing.TB, name string) string {
+func Program(t T, name string) string {
 	t.Helper()
 	return build(t, name, "build", "-buildvcs=false", programs+name)
 }
 
 // TestBinary is like Program, for a package of tests.
-func TestBinary(t testing.TB, name string) string {
+func TestBinary(t T, name string) string {
 	t.Helper()
 	return build(t, name+".test", "test", "-c", programs+name)
 }
 
 // build runs the go tool to make a static binary.
-func build(t testing.TB, name string, command ...string) string {
+func build(t T, name string, command ...string) string {
 	t.Helper()
 	built.Lock()
 	defer built.Unlock()

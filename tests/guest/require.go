@@ -16,8 +16,8 @@ import (
 //go:embed packages.txt
 var packages string
 
-// missing says what keeps guests from running here, or nothing.
-var missing = sync.OnceValue(func() string {
+// Missing says what keeps guests from running here, or nothing.
+var Missing = sync.OnceValue(func() string {
 	if os.Geteuid() != 0 {
 		return "guests need root, for network namespaces and mounts"
 	}
@@ -45,7 +45,7 @@ var missing = sync.OnceValue(func() string {
 // require skips the test where guests cannot run, or fails it where they must.
 func require(t testing.TB) {
 	t.Helper()
-	why := missing()
+	why := Missing()
 	switch {
 	case why == "":
 	case os.Getenv("FSVA_REQUIRE_GUESTS") == "1":
