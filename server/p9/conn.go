@@ -1,0 +1,168 @@
+package p9
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+// conn is a stream connection of a client.
+type conn struct {
+	srv     *Server
+	nc      net.Conn
+	session *session
+	ctx     context.Context
+	cancel  context.CancelFunc
+	loops   sync.WaitGroup // goroutines of this connection
+
+	writing sync.Mutex // held while replies are sent; a leaf
+
+	// mu guards what follows; a leaf.
+	mu       sync.Mutex
+	room     sync.Cond // requests or bytes below their bounds
+	requests int       // under way beside the one being read
+	bytes    int       // of their messages
+	draining bool      // no further message is read
+}
+
+func newConn(srv *Server, nc net.Conn) *conn {
+	c := &conn{srv: srv, nc: nc}
+	c.room.L = &c.mu
+	c.ctx, c.cancel = context.WithCancel(srv.ctx)
+	peer := nc.RemoteAddr().String()
+	if peer == "" || peer == "@" { // of a Unix socket the other end has no name
+		peer = "unix"
+	}
+	c.session = newSession(srv, peer, c.ctx)
+	c.session.addr = peerAddr(nc.RemoteAddr())
+	return c
+}
+
+// peerAddr returns the IP address of a connection's other end. The zero Addr,
+// which other transports than IP have, is in no network.
+func peerAddr(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// run serves the connection until it ends and all its requests are done.
+func (c *conn) run() {
+	c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.HandshakeTimeout))
+	c.loops.Add(1)
+	newLoop(c, newReader(c.nc)).run()
+	c.loops.Wait()
+	c.cancel()
+	c.session.close()
+	c.linger()
+	c.nc.Close()
+}
+
+// greeted ends the time that a client has for its first message.
+func (c *conn) greeted() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.draining {
+		c.nc.SetReadDeadline(time.Time{})
+	}
+}
+
+// fail ends the connection because of err.
+func (c *conn) fail(err error) {
+	log := c.srv.cfg.Log.Debug()
+	if errors.Is(err, errBroken) || errors.Is(err, os.ErrDeadlineExceeded) {
+		log = c.srv.cfg.Log.Warn()
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		log.Err(err).Str("client", c.session.peer).Msg("9P connection ends")
+	}
+	c.cancel()
+	c.nc.Close()
+	c.mu.Lock()
+	c.draining = true
+	c.room.Broadcast()
+	c.mu.Unlock()
+}
+
+// lingerTime is how long a client has to take the last replies and close its
+// end.
+const lingerTime = time.Second
+
+// linger lets the last replies arrive: TCP would throw them away if the
+// connection were closed with something unread (RFC 2525 §2.17).
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	io.Copy(io.Discard, c.nc)
+}
+
+// mayRead waits until the requests under way leave room for another one. It
+// returns false when no more is to be read.
+func (c *conn) mayRead() bool {
+	opt := &c.srv.cfg
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.draining && (c.requests >= opt.MaxInFlight || c.bytes > opt.MaxInFlightBytes) {
+		c.room.Wait()
+	}
+	return !c.draining
+}
+
+// handedOver notes that a request goes on beside the reading.
+func (c *conn) handedOver(size int) {
+	c.mu.Lock()
+	c.requests++
+	c.bytes += size
+	c.mu.Unlock()
+}
+
+// done notes its end.
+func (c *conn) done(size int) {
+	c.mu.Lock()
+	c.requests--
+	c.bytes -= size
+	c.room.Signal()
+	c.mu.Unlock()
+}
+
+var longAgo = time.Unix(1, 0)
+
+// drain has no further message read and ends waits for locks, which could
+// take for ever.
+func (c *conn) drain() {
+	c.mu.Lock()
+	c.draining = true
+	c.room.Broadcast()
+	c.nc.SetReadDeadline(longAgo)
+	c.mu.Unlock()
+	c.session.abortWaits()
+}
+
+// ended notes why reading ended.
+func (c *conn) ended(err error) {
+	c.mu.Lock()
+	draining := c.draining
+	c.mu.Unlock()
+	if !draining { // otherwise requests under way finish
+		c.fail(err)
+	}
+}
+
+// send writes replies.
+func (c *conn) send(b []byte) {
+	c.writing.Lock()
+	_, err := c.nc.Write(b)
+	c.writing.Unlock()
+	if err != nil {
+		c.fail(err)
+	}
+}

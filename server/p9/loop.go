@@ -1,0 +1,155 @@
+package p9
+
+import (
+	"sync"
+	"time"
+
+	"github.com/fsva/fsva/server/rpc"
+)
+
+// loop reads messages and answers them, until a request hands reading over to
+// another loop and this one ends with that request.
+type loop struct {
+	conn   *conn
+	reader *reader
+	req    request
+	size   int // of the message under way, in bytes
+	sent   int // bytes at the start of req.out that have been sent
+
+	// mu guards what follows, and reader and size while a request is watched.
+	// It comes before conn.mu.
+	mu      sync.Mutex
+	watched bool        // timer hands reading over
+	timer   *time.Timer // nil until a request may block
+	handed  bool        // another loop reads
+}
+
+func newLoop(c *conn, rd *reader) *loop {
+	l := &loop{conn: c, reader: rd}
+	l.req = request{s: c.session, base: c.ctx, ctx: c.ctx, loop: l}
+	return l
+}
+
+const (
+	replyBuffer = 4 << 10  // bytes of memory a reply begins with
+	coalesce    = 32 << 10 // bytes of replies that wait for each other at most
+)
+
+func (l *loop) run() {
+	c := l.conn
+	defer c.loops.Done()
+	defer l.reader.drop()
+	for !l.handed && c.mayRead() {
+		msg, big, err := l.reader.next(c.session.messageLimit())
+		if err != nil {
+			l.flush()
+			c.ended(err)
+			return
+		}
+		l.size = len(msg)
+		l.serve(msg)
+		if big != nil {
+			big.Release()
+		}
+	}
+	l.flush()
+}
+
+// serve answers one message and sends the reply, with those before it, unless
+// the next message is here already.
+func (l *loop) serve(msg []byte) {
+	r := &l.req
+	if r.mem == nil {
+		r.mem = rpc.GetBuffer(replyBuffer)
+		r.out.buf = r.mem.B[:0]
+	}
+	r.parse(msg)
+	r.answer(maxMsize)
+	l.returned()
+	if l.handed {
+		l.flush()
+		r.finish()
+		l.conn.done(l.size)
+		return
+	}
+	// A request that flushes this one is answered behind it by this loop, or
+	// by another one after this sent what it has.
+	r.finish()
+	if len(r.out.buf) >= coalesce || !l.reader.complete() {
+		l.flush()
+	}
+}
+
+// flush sends the replies that wait, if any, and gives their memory back.
+func (l *loop) flush() {
+	r := &l.req
+	if r.mem == nil {
+		return
+	}
+	if len(r.out.buf) > l.sent {
+		l.conn.send(r.out.buf[l.sent:])
+	}
+	l.sent, r.out.buf = 0, nil
+	r.mem.Release()
+	r.mem = nil
+}
+
+// patience is how long a request that may block keeps others on its connection
+// waiting. Most such requests are done by then, and another thread need not
+// wake up to read on: that costs as much as a small request.
+const patience = time.Millisecond
+
+// mayBlock lets another goroutine read on: at once where there is something
+// to read, else when the request turns out to take long. Replies that waited
+// to be sent with the one under way are sent first.
+func (l *loop) mayBlock() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.handed || l.watched {
+		return
+	}
+	if r := &l.req; r.start > l.sent {
+		l.conn.send(r.out.buf[l.sent:r.start])
+		l.sent = r.start
+	}
+	if l.reader.ahead() {
+		l.handOver()
+		return
+	}
+	l.watched = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(patience, l.overdue)
+	} else {
+		l.timer.Reset(patience)
+	}
+}
+
+// overdue is called when a request has taken longer than patience.
+func (l *loop) overdue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watched {
+		l.watched = false
+		l.handOver()
+	}
+}
+
+// returned notes that the request is done: who reads now reads on. Until then
+// another goroutine may use l.reader, and l may not.
+func (l *loop) returned() {
+	l.mu.Lock()
+	if l.watched {
+		l.watched = false
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
+}
+
+// handOver lets another goroutine read on. l.mu is held.
+func (l *loop) handOver() {
+	l.handed = true
+	c := l.conn
+	c.handedOver(l.size)
+	c.loops.Add(1)
+	go newLoop(c, l.reader.split()).run()
+}
