@@ -11,7 +11,10 @@ import (
 // The change attribute is the ctime in nanoseconds: user space gets nothing
 // better. Since Linux 6.13 four file systems give every change that somebody
 // could have noticed a ctime of its own (multigrain timestamps,
-// Documentation/filesystems/multigrain-ts.rst). Elsewhere ctime advances with
+// Documentation/filesystems/multigrain-ts.rst): ext4, xfs, btrfs and tmpfs. But
+// in tmpfs a directory takes over the ctime of the file that is linked or
+// removed there (simple_link, simple_unlink), which may be no later than its
+// own; so it counts as one of the others. There ctime advances with
 // the timer tick of 1 to 10 ms, and changes adds what is missing to the
 // changes made through this package; two changes by others within a tick look
 // like one.
@@ -23,7 +26,7 @@ import (
 // fineGrained reports whether the ctime alone tells changes apart.
 func fineGrained(magic int64) bool {
 	switch magic {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
 	default:
 		return false
 	}

@@ -33,8 +33,9 @@
 // the process lacks CAP_DAC_READ_SEARCH, a handle is the inode number and birth
 // time, and a table (see table.go) remembers under which name it was last
 // seen. Such a handle survives renames through this package, and others'
-// renames within one directory; it is ESTALE after a move by somebody else
-// until the file is looked up again.
+// renames within one directory; it is ESTALE after a move by somebody else, or
+// after the removal of the one of several names that the table knows, until the
+// file is looked up again.
 //
 // # Network file systems
 //
