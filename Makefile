@@ -50,7 +50,7 @@ guest: ## the tests with real Linux guests; GUESTFLAGS="-v -run TestRootSquash" 
 
 .PHONY: bench
 bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
-	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind
+	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind postmark postmark mkfs.ext4 e2fsprogs
 	go run ./tests/bench $(BENCHFLAGS)
 
 .PHONY: clean
