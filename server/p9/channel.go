@@ -127,9 +127,16 @@ func scatter(pieces [][]byte, p []byte) {
 	}
 }
 
-// part returns n bytes of pieces, or less where they end, from off on.
+// maxPieces is what preadv(2) takes at once (IOV_MAX).
+const maxPieces = 1024
+
+// part returns n bytes of pieces from off on, or less where they end or are
+// too many.
 func part(pieces [][]byte, off, n int) (sub [][]byte) {
 	for _, p := range pieces {
+		if n == 0 || len(sub) == maxPieces {
+			break
+		}
 		if off >= len(p) {
 			off -= len(p)
 			continue

@@ -32,7 +32,10 @@ type bench struct {
 // serving starts a server; options change the export's.
 func serving(t testing.TB, options string, change ...func(*Config)) *bench {
 	t.Helper()
-	spec, err := export.Parse("data=mem:,squash=none" + options)
+	if !strings.Contains(options, "squash=") {
+		options += ",squash=none"
+	}
+	spec, err := export.Parse("data=mem:" + options)
 	if err != nil {
 		t.Fatal(err)
 	}

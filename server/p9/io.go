@@ -5,6 +5,8 @@ import (
 	"math"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -37,23 +39,51 @@ func (r *request) read() error {
 	case f.open.how&vfs.OpenRead == 0:
 		return syscall.EBADF
 	}
-	if n >= parallelIO {
-		r.mayBlock()
-	} else {
-		r.mayBlockOnMetadata()
-	}
-	if d, ok := f.open.File.(vfs.Descriptor); ok && r.guest != nil && n >= directIO {
+	d, _ := f.open.File.(vfs.Descriptor)
+	if d != nil && r.guest != nil && n >= directIO {
 		return r.readDirect(d, int64(offset), n)
 	}
 	at := len(r.out.buf)
-	p := r.space(4 + n)
-	got, err := f.open.ReadAt(r.ctx, p[4:], int64(offset))
-	if err != nil {
-		return err
+	p := r.space(4 + n)[4:]
+	got := 0
+	if d != nil {
+		got = readCached(d, p, int64(offset))
+	}
+	if got < n { // or the file ends there
+		r.mayBlockOnData(n)
+		more, err := f.open.ReadAt(r.ctx, p[got:], int64(offset)+int64(got))
+		if err != nil {
+			return err
+		}
+		got += more
 	}
 	r.out.uint32(uint32(got))
 	r.out.buf = r.out.buf[:at+4+got]
 	return nil
+}
+
+// readCached reads what the kernel has in memory and returns how much, at most
+// len(p). That takes no time worth reading on from the connection meanwhile.
+func readCached(d vfs.Descriptor, p []byte, off int64) int {
+	fd, err := d.PinFD()
+	if err != nil {
+		return 0
+	}
+	defer d.UnpinFD()
+	n, err := unix.Preadv2(fd, [][]byte{p}, off, unix.RWF_NOWAIT)
+	if err != nil {
+		return 0 // not a byte is there, or the file system cannot tell
+	}
+	return n
+}
+
+// mayBlockOnData says that n bytes may take a while to be read or written.
+func (r *request) mayBlockOnData(n int) {
+	if r.exp.FS.Caps().Local {
+		r.mayTakeLong(n >= parallelIO)
+	} else {
+		r.mayBlock()
+	}
 }
 
 // write answers Twrite: fid[4] offset[8] count[4] data[count].
@@ -81,10 +111,10 @@ func (r *request) write() error {
 	if r.exp.Sync {
 		want = vfs.FileSync
 	}
-	if want != vfs.Unstable || len(data) >= parallelIO {
+	if want != vfs.Unstable {
 		r.mayBlock()
 	} else {
-		r.mayBlockOnMetadata()
+		r.mayBlockOnData(len(data))
 	}
 	var n int
 	if o.append {

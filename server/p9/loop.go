@@ -2,7 +2,6 @@ package p9
 
 import (
 	"sync"
-	"time"
 
 	"github.com/fsva/fsva/server/rpc"
 )
@@ -17,11 +16,14 @@ type loop struct {
 	sent   int // bytes at the start of req.out that have been sent
 
 	// mu guards what follows, and reader and size while a request is watched.
-	// It comes before conn.mu.
+	// It comes before conn.mu and session.mu.
 	mu      sync.Mutex
-	watched bool        // timer hands reading over
-	timer   *time.Timer // nil until a request may block
-	handed  bool        // another loop reads
+	watched bool // by watch
+	handed  bool // another loop reads
+
+	// Guarded by watch.mu.
+	place int
+	since uint64 // tick
 }
 
 func newLoop(c *conn, rd *reader) *loop {
@@ -94,42 +96,32 @@ func (l *loop) flush() {
 	r.mem = nil
 }
 
-// patience is how long a request that may block keeps others on its connection
-// waiting. Most such requests are done by then, and another thread need not
-// wake up to read on: that costs as much as a small request.
-const patience = time.Millisecond
-
-// mayBlock lets another goroutine read on: at once where there is something
-// to read, else when the request turns out to take long. Replies that waited
-// to be sent with the one under way are sent first.
-func (l *loop) mayBlock() {
+// mayTakeLong lets another goroutine read on: at once if atOnce is set and
+// there is something to read, else when the request turns out to take long.
+// Replies that waited to be sent with the one under way are sent first.
+func (l *loop) mayTakeLong(atOnce bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.handed || l.watched {
+	if l.handed {
 		return
 	}
 	if r := &l.req; r.start > l.sent {
 		l.conn.send(r.out.buf[l.sent:r.start])
 		l.sent = r.start
 	}
-	if l.reader.ahead() {
+	if atOnce && l.reader.ahead() {
 		l.handOver()
-		return
-	}
-	l.watched = true
-	if l.timer == nil {
-		l.timer = time.AfterFunc(patience, l.overdue)
-	} else {
-		l.timer.Reset(patience)
+	} else if !l.watched {
+		l.watched = true
+		l.conn.srv.watch.add(l)
 	}
 }
 
-// overdue is called when a request has taken longer than patience.
+// overdue is called when a request has taken long.
 func (l *loop) overdue() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.watched {
-		l.watched = false
+	if l.watched && !l.handed {
 		l.handOver()
 	}
 }
@@ -137,18 +129,20 @@ func (l *loop) overdue() {
 // returned notes that the request is done: who reads now reads on. Until then
 // another goroutine may use l.reader, and l may not.
 func (l *loop) returned() {
-	l.mu.Lock()
-	if l.watched {
+	if l.watched { // which nobody else sets
+		l.conn.srv.watch.remove(l)
+		l.mu.Lock()
 		l.watched = false
-		l.timer.Stop()
+		l.mu.Unlock()
 	}
-	l.mu.Unlock()
 }
 
-// handOver lets another goroutine read on. l.mu is held.
+// handOver lets another goroutine read on, and so find the request in the
+// session. l.mu is held.
 func (l *loop) handOver() {
 	l.handed = true
 	c := l.conn
+	c.session.register(&l.req)
 	c.handedOver(l.size)
 	c.loops.Add(1)
 	go newLoop(c, l.reader.split()).run()

@@ -147,26 +147,28 @@ func (r *request) credInGroup(f *fid, gid uint32) *vfs.Cred {
 	return r.exp.Cred(flavor, f.caller.uid, gid, nil, r.s.peer)
 }
 
-// mayBlock says that the request may take long: it can be flushed from now on,
-// and others need not wait for it. r.ctx ends when it is flushed.
+// mayTakeLong says that others need not wait for the request.
+func (r *request) mayTakeLong(atOnce bool) {
+	if r.loop != nil {
+		r.loop.mayTakeLong(atOnce)
+	}
+}
+
+// mayBlock is mayTakeLong for what may never end by itself: r.ctx ends when
+// the request is flushed.
 func (r *request) mayBlock() {
 	if r.cancel != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(r.ctx)
-	r.ctx = ctx
-	if r.loop != nil {
-		r.s.register(r)
-	}
+	var cancel context.CancelFunc
+	r.ctx, cancel = context.WithCancel(r.base)
 	r.s.mu.Lock()
 	r.cancel = cancel
 	if r.aborted {
 		cancel()
 	}
 	r.s.mu.Unlock()
-	if r.loop != nil {
-		r.loop.mayBlock()
-	}
+	r.mayTakeLong(true)
 }
 
 // mayBlockOnMetadata is mayBlock where even metadata takes a while to come.

@@ -60,6 +60,7 @@ type Server struct {
 	cfg     Config
 	appends [64]sync.Mutex // by file: see request.writeAppending
 	seed    maphash.Seed
+	watch   *watch
 	ctx     context.Context
 	cancel  context.CancelFunc
 
@@ -69,6 +70,8 @@ type Server struct {
 	channels  int
 	closing   bool
 	running   sync.WaitGroup // connections
+	watchOnce sync.Once
+	watching  sync.WaitGroup // watch, once there was a connection
 }
 
 // New makes a Server.
@@ -80,7 +83,7 @@ func New(cfg Config) *Server {
 	if cfg.InGrace == nil {
 		cfg.InGrace = func() bool { return false }
 	}
-	s := &Server{cfg: cfg, seed: maphash.MakeSeed(), conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{}}
+	s := &Server{cfg: cfg, seed: maphash.MakeSeed(), watch: newWatch(), conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -160,6 +163,7 @@ func (s *Server) serve1(nc net.Conn) {
 	c := newConn(s, nc)
 	s.conns[c] = struct{}{}
 	s.running.Add(1)
+	s.watchOnce.Do(func() { s.watching.Go(func() { s.watch.run(s.ctx) }) })
 	s.mu.Unlock()
 	go func() {
 		defer s.running.Done()
@@ -211,5 +215,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	s.cancel()
+	s.watching.Wait()
 	return err
 }

@@ -148,7 +148,9 @@ func (s *session) register(r *request) {
 	}
 	s.serial++
 	s.tags[r.tag], r.serial = r, s.serial
-	r.aborted = s.draining && r.waits()
+	if s.draining && r.waits() {
+		r.abort()
+	}
 }
 
 // unregister notes that a request has been answered.

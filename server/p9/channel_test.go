@@ -1,0 +1,185 @@
+package p9
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/adapters/host"
+	"github.com/fsva/fsva/server/p9/virtio"
+	"github.com/fsva/fsva/vfs"
+	"github.com/fsva/fsva/vfs/export"
+	"github.com/fsva/fsva/vfs/lock"
+)
+
+var _ virtio.Channel = (*Channel)(nil)
+
+// pieces cuts memory into pieces of n bytes.
+func pieces(b []byte, n int) (cut [][]byte) {
+	for len(b) > n {
+		cut = append(cut, b[:n:n])
+		b = b[n:]
+	}
+	return append(cut, b)
+}
+
+// exchange has a channel answer a request that lies in pieces of a few bytes,
+// and returns type and body.
+func exchange(t testing.TB, ch *Channel, room int, typ msgType, fields ...any) (msgType, decoder) {
+	t.Helper()
+	out := make([]byte, room)
+	n, err := ch.Do(context.Background(), pieces(message(typ, 7, fields...), 3), pieces(out, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := decoder{buf: out[:n]}
+	if size := d.uint32(); int(size) != n {
+		t.Fatalf("%d bytes were written, the reply says %d", n, size)
+	}
+	got := msgType(d.uint8())
+	if tag := d.uint16(); tag != 7 {
+		t.Fatalf("tag %d", tag)
+	}
+	return got, d
+}
+
+func attachChannel(t testing.TB, ch *Channel) {
+	t.Helper()
+	exchange(t, ch, 100, tversion, uint32(maxMsize), dialect)
+	if typ, d := exchange(t, ch, 100, tattach, uint32(0), uint32(noFID), "", "", uint32(0)); typ != tattach+1 {
+		t.Fatal(syscall.Errno(d.uint32()))
+	}
+}
+
+func TestChannelReadsIntoTheMemoryOfTheGuest(t *testing.T) {
+	dir := t.TempDir()
+	content := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	if err := os.WriteFile(filepath.Join(dir, "f"), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fs, err := host.Open(dir, host.Options{Exclusive: true, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := export.Parse("data=host:" + dir + ",squash=none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := servingFS(t, spec, fs)
+	ch := b.NewChannel("guest", ChannelOptions{Export: "data"})
+	defer ch.Close()
+	attachChannel(t, ch)
+	exchange(t, ch, 100, twalk, uint32(0), uint32(1), uint16(1), "f")
+	if typ, d := exchange(t, ch, 100, tlopen, uint32(1), uint32(0)); typ != tlopen+1 {
+		t.Fatal(syscall.Errno(d.uint32()))
+	}
+	for _, tt := range []struct{ off, count, room int }{
+		{0, len(content), len(content) + rreadSize},
+		{100, 5000, 8192},
+		{len(content) - 10, 5000, 8192}, // ends with the file
+		{len(content) + 10, 5000, 8192},
+		{0, 5000, 4500}, // more than there is room for
+		{3, 100, 4096},  // small: copied
+	} {
+		typ, d := exchange(t, ch, tt.room, tread, uint32(1), uint64(tt.off), uint32(tt.count))
+		if typ != tread+1 {
+			t.Fatal(syscall.Errno(d.uint32()))
+		}
+		from := min(tt.off, len(content))
+		want := content[from:min(from+tt.count, len(content), from+tt.room-rreadSize)]
+		if got := d.data(); !bytes.Equal(got, want) {
+			t.Errorf("%+v: %d bytes were read, want %d, or they differ", tt, len(got), len(want))
+		}
+	}
+}
+
+func TestChannelIsOfOneExport(t *testing.T) {
+	b := serving(t, "")
+	ch := b.NewChannel("guest", ChannelOptions{Export: "other"})
+	defer ch.Close()
+	exchange(t, ch, 100, tversion, uint32(maxMsize), dialect)
+	for _, aname := range []string{"data", "", "/"} {
+		if typ, d := exchange(t, ch, 100, tattach, uint32(0), uint32(noFID), "", aname, uint32(0)); typ != rlerror || d.uint32() != uint32(vfs.ENOENT) {
+			t.Errorf("aname %q: type %d", aname, typ)
+		}
+	}
+}
+
+func TestChannelRefusesWhatItCannotAnswer(t *testing.T) {
+	b := serving(t, "")
+	ch := b.NewChannel("guest", ChannelOptions{})
+	defer ch.Close()
+	attachChannel(t, ch)
+	whole := message(tgetattr, 1, uint32(0), uint64(getattrBasic))
+	huge := bytes.Clone(whole)
+	binary.LittleEndian.PutUint32(huge, maxMsize+1)
+	for name, tt := range map[string]struct {
+		in   []byte
+		room int
+	}{
+		"a request cut off":        {whole[:10], 1000},
+		"half a size":              {whole[:3], 1000},
+		"a request beyond msize":   {append(huge, make([]byte, maxMsize)...), 1000},
+		"no room for any reply":    {whole, 10},
+		"a size that is too small": {make([]byte, 100), 1000},
+	} {
+		if n, err := ch.Do(t.Context(), [][]byte{tt.in}, [][]byte{make([]byte, tt.room)}); err == nil {
+			t.Errorf("%s is answered by %d bytes", name, n)
+		}
+	}
+	if typ, d := exchange(t, ch, 50, tgetattr, uint32(0), uint64(getattrBasic)); typ != rlerror || d.uint32() != uint32(syscall.EMSGSIZE) {
+		t.Errorf("without room for its reply, Tgetattr is answered by type %d", typ)
+	}
+}
+
+func TestChannelGivesUpWaitsWhenTheDeviceStops(t *testing.T) {
+	b := serving(t, "")
+	ch := b.NewChannel("guest", ChannelOptions{})
+	attachChannel(t, ch)
+	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
+	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan uint32)
+	go func() {
+		out := make([]byte, 100)
+		n, err := ch.Do(ctx, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{out})
+		if err != nil || n != rlerrorSize {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		done <- binary.LittleEndian.Uint32(out[headerSize:])
+	}()
+	b.waitFor(t, lock.KindWait)
+	stop()
+	if errno := <-done; errno != uint32(syscall.EINTR) {
+		t.Errorf("errno %d", errno)
+	}
+	ch.Close()
+	if left := b.locks.Snapshot(); len(left) != 0 {
+		t.Errorf("left after Close: %+v", left)
+	}
+}
+
+func TestFlushOnAChannelWaitsForTheRequest(t *testing.T) {
+	b := serving(t, "")
+	ch := b.NewChannel("guest", ChannelOptions{})
+	defer ch.Close()
+	attachChannel(t, ch)
+	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
+	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		ch.Do(t.Context(), [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
+	}()
+	b.waitFor(t, lock.KindWait)
+	if typ, _ := exchange(t, ch, 100, tflush, uint16(1)); typ != tflush+1 {
+		t.Errorf("type %d", typ)
+	}
+	<-answered
+}
