@@ -16,6 +16,7 @@ import (
 	"github.com/fsva/fsva/server/admin"
 	"github.com/fsva/fsva/server/nfs"
 	"github.com/fsva/fsva/server/nfs/nfs4"
+	"github.com/fsva/fsva/server/p9"
 	"github.com/fsva/fsva/server/rpc"
 	"github.com/fsva/fsva/server/stats"
 	"github.com/fsva/fsva/state"
@@ -40,6 +41,10 @@ type appliance struct {
 	store         *state.Store
 	stateDir      string // empty if nothing survives
 	exports       *exportSet
+	locks         *lock.Table // of all protocols
+	doors         []p9Door
+	p9            *p9.Server
+	p9Ops         *stats.Ops
 	ops           *stats.Ops
 	nfs           *nfs.Server
 	rpc           *rpc.Server
@@ -54,8 +59,8 @@ type appliance struct {
 // come first: they fail most often, and the state directory has not been
 // touched then.
 func start(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*appliance, error) {
-	a := &appliance{cfg: cfg, log: log, started: time.Now(), failed: make(chan error, 2)}
-	for _, step := range []func(context.Context) error{a.listen, a.openState, a.openExports, a.serveNFS, a.serveAdmin} {
+	a := &appliance{cfg: cfg, log: log, started: time.Now(), failed: make(chan error, 3), locks: lock.NewTable()}
+	for _, step := range []func(context.Context) error{a.listen, a.openState, a.openExports, a.serveNFS, a.serveP9, a.serveAdmin} {
 		if err := step(ctx); err != nil {
 			if undone := a.stop(); undone != nil {
 				log.Error().Err(undone).Msg("while undoing the start")
@@ -106,7 +111,7 @@ func (a *appliance) serveNFS(context.Context) error {
 	}
 	a.ops = nfs.NewStats()
 	a.nfs, err = nfs.New(nfs.Config{
-		Exports: a.exports.table, Handles: export.NewSealer(key), State: a.store, Locks: lock.NewTable(),
+		Exports: a.exports.table, Handles: export.NewSealer(key), State: a.store, Locks: a.locks,
 		Lease: time.Duration(a.cfg.Lease), Grace: a.cfg.GracePeriod(),
 		Log: a.log, Version: version(), Stats: a.ops,
 	})
@@ -126,7 +131,7 @@ func (a *appliance) serveAdmin(context.Context) error {
 	}
 	server, err := admin.New(admin.Config{
 		Health: a.health, Status: a.status, Exports: a.exports.list, Log: a.log,
-		Collectors: []prometheus.Collector{a.ops.Collector("nfs4")},
+		Collectors: []prometheus.Collector{a.ops.Collector("nfs4"), a.p9Ops.Collector("9p")},
 	})
 	if err != nil {
 		return err
@@ -174,7 +179,7 @@ func (a *appliance) status() admin.Status {
 		Lease: time.Duration(a.cfg.Lease).Seconds(), Grace: a.cfg.GracePeriod().Seconds(),
 		InGrace: a.nfs.Clients().InGrace(),
 	}
-	st.Connections = a.rpc.Conns()
+	st.Connections = a.rpc.Conns() + a.p9.Clients()
 	st.Clients, st.Sessions, st.Opens, st.Locks = a.nfs.Clients().Counts()
 	return st
 }

@@ -85,7 +85,7 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 	if err != nil {
 		return s, false, err
 	}
-	if adapters.Volatile(spec.URL) && !spec.Options.Given("squash") && loopback(cfg.NFS) {
+	if adapters.Volatile(spec.URL) && !spec.Options.Given("squash") && private(cfg) {
 		// Nobody but users of this machine can come, to files that
 		// began with the process: root of a guest may be root.
 		spec.Squash = export.SquashNone

@@ -17,6 +17,9 @@ func (a *appliance) listen(context.Context) (err error) {
 		return err
 	}
 	a.onStop(closing(a.nfsListener))
+	if err := a.listenP9(); err != nil {
+		return err
+	}
 	return a.listenAdmin()
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -20,8 +21,9 @@ func newServe() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve file systems over NFSv4.1 and NFSv4.2",
-		Long: `Serve file systems over NFSv4.1 and NFSv4.2 until SIGTERM or SIGINT.
+		Short: "Serve file systems over NFSv4.1, NFSv4.2 and 9P2000.L",
+		Long: `Serve file systems over NFSv4.1, NFSv4.2 and, with --p9, 9P2000.L until
+SIGTERM or SIGINT.
 
 Without flags, one file system in memory named mem is served on 127.0.0.1; no
 root is needed. The commands that mount each export are printed, then a line
@@ -43,6 +45,7 @@ Options:
                        who keeps file data in memory (both)`,
 		Example: `  appliance serve
   appliance serve --export data=host:/srv/data --export src=mem:,ro --nfs 10.77.0.1:2049
+  appliance serve --export data=host:/srv/data --p9 unix:///run/fsva.9p --p9 'virtio:///run/vm1.sock?tag=data'
   appliance serve --config /etc/fsva/fsva.yaml`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, &s) },
@@ -110,7 +113,7 @@ func (a *appliance) reload(ctx context.Context, s *settings) error {
 		return err
 	}
 	warnFixed(a.log, a.cfg, cfg)
-	cfg.NFS = a.cfg.NFS // decides about squashing, and is what it was
+	cfg.NFS, cfg.P9 = a.cfg.NFS, a.cfg.P9 // decide about squashing, and are what they were
 	if dir, err := stateDir(cfg); err == nil && dir != "" && a.stateDir == "" {
 		a.log.Warn().Msg("there was nothing to remember at the start, so that guests of the new exports lose their files with a restart; start anew or name a directory with --state")
 	}
@@ -128,6 +131,7 @@ func warnFixed(log zerolog.Logger, running, next *config.Config) {
 		changed bool
 	}{
 		{"nfs", running.NFS != next.NFS},
+		{"p9", !slices.Equal(running.P9, next.P9)},
 		{"admin", running.Admin != next.Admin},
 		{"state", running.State != next.State},
 		{"lease", running.Lease != next.Lease},
@@ -151,7 +155,10 @@ func (a *appliance) announce(w io.Writer) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(w, "ready nfs=%s admin=%s\n", at, address(a.adminListener))
+	if err := a.announceP9(w); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "ready nfs=%s admin=%s%s\n", at, address(a.adminListener), a.readyP9())
 	return err
 }
 

@@ -33,15 +33,12 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.Var(&s.flags.Grace, "grace", "how long clients may reclaim after a restart")
 	f.Lookup("grace").DefValue = "1.5 leases"
 	f.StringVar(&s.flags.LogLevel, "log-level", s.flags.LogLevel, "what to log: debug, info, warn or error")
-	f.StringArrayVar(&s.p9, "p9", nil, "`address` to serve 9P on; not served yet")
+	f.StringArrayVar(&s.p9, "p9", nil, "`address` to serve 9P on: tcp://IP:PORT, unix:///PATH, vsock://:PORT or virtio:///SOCKET?export=NAME&tag=TAG; may be repeated")
 }
 
 // load reads the file, if any, lets the flags override it, and checks the
 // whole.
 func (s *settings) load() (*config.Config, error) {
-	if len(s.p9) > 0 {
-		return nil, usagef("--p9 %s: 9P is not served yet; leave it out and mount over NFS", s.p9[0])
-	}
 	cfg := config.Default()
 	if s.file != "" {
 		if err := cfg.ReadFile(s.file); err != nil {
@@ -70,6 +67,7 @@ func (s *settings) override(cfg *config.Config) {
 		}
 	}
 	set("nfs", func() { cfg.NFS = s.flags.NFS })
+	set("p9", func() { cfg.P9 = s.p9 })
 	set("admin", func() { cfg.Admin = s.flags.Admin })
 	set("state", func() { cfg.State = s.flags.State })
 	set("lease", func() { cfg.Lease = s.flags.Lease })

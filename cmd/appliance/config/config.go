@@ -29,6 +29,7 @@ const (
 type Config struct {
 	Exports  []Export `yaml:"exports" doc:"File systems to serve. Without any, one in memory named mem."`
 	NFS      string   `yaml:"nfs" doc:"Address that serves NFS, as IP:PORT." default:"127.0.0.1:2049"`
+	P9       []string `yaml:"p9" doc:"Addresses that serve 9P: tcp://IP:PORT, unix:///PATH, vsock://:PORT or virtio:///SOCKET?export=NAME&tag=TAG. None without it."`
 	Admin    string   `yaml:"admin" doc:"Address that serves health, metrics and the control API, as IP:PORT, or off." default:"127.0.0.1:9049"`
 	State    string   `yaml:"state" doc:"Directory of what must survive a restart. Without it: none if all exports are in memory, else /var/lib/fsva for root and $XDG_STATE_HOME/fsva for others."`
 	Lease    Duration `yaml:"lease" doc:"How long a silent client keeps its opens and locks for certain." default:"60s"`
@@ -125,6 +126,19 @@ func (c *Config) Check() (errs Errors) {
 			bad(fmt.Sprintf("exports[%d]", i), "two exports have the name %s; rename one", spec.Name)
 		}
 		names[spec.Name] = true
+	}
+	seen := make(map[string]bool)
+	for i, text := range c.P9 {
+		at, err := ParseP9(text)
+		switch {
+		case err != nil:
+			bad(fmt.Sprintf("p9[%d]", i), "%v", err)
+		case seen[at.Transport+at.Address]:
+			bad(fmt.Sprintf("p9[%d]", i), "%s is there twice", text)
+		case at.Export != "" && !names[at.Export]:
+			bad(fmt.Sprintf("p9[%d]", i), "%s: there is no export %s", text, at.Export)
+		}
+		seen[at.Transport+at.Address] = true
 	}
 	return errs
 }
