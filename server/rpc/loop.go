@@ -18,8 +18,10 @@ type loop struct {
 	// mu guards what follows, and reader and size while a call is watched. It
 	// comes before Conn.mu.
 	mu      sync.Mutex
-	watched bool        // timer hands reading over
+	watched bool        // a call is under way that is to hand reading over
+	since   time.Time   // when that call began to be watched
 	timer   *time.Timer // nil until a call may block
+	armed   bool        // timer runs, if need be for a later call
 	handed  bool        // another loop reads
 }
 
@@ -117,32 +119,46 @@ func (l *loop) mayBlock() {
 		l.handOver()
 		return
 	}
-	l.watched = true
-	if l.timer == nil {
-		l.timer = time.AfterFunc(patience, l.overdue)
-	} else {
-		l.timer.Reset(patience)
+	l.watched, l.since = true, time.Now()
+	if !l.armed {
+		l.arm(patience)
 	}
 }
 
-// overdue is called when a call has taken longer than patience.
+// arm sets the timer. It is not stopped when a call returns, but left for the
+// next: to set it for each would wake a thread each time, to wait for it, which
+// costs as much as a small call. l.mu is held.
+func (l *loop) arm(d time.Duration) {
+	l.armed = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(d, l.overdue)
+	} else {
+		l.timer.Reset(d)
+	}
+}
+
+// overdue hands reading over if the call under way has taken longer than
+// patience, and else waits for the rest of that.
 func (l *loop) overdue() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.watched {
-		l.watched = false
-		l.handOver()
+	l.armed = false
+	if !l.watched {
+		return
 	}
+	if rest := patience - time.Since(l.since); rest > 0 {
+		l.arm(rest)
+		return
+	}
+	l.watched = false
+	l.handOver()
 }
 
 // returned notes that the call is done: who reads now reads on. Until then
 // another goroutine may use l.reader, and l may not.
 func (l *loop) returned() {
 	l.mu.Lock()
-	if l.watched {
-		l.watched = false
-		l.timer.Stop()
-	}
+	l.watched = false
 	l.mu.Unlock()
 }
 
