@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -15,6 +16,7 @@ import (
 type conn struct {
 	srv     *Server
 	nc      net.Conn
+	raw     syscall.RawConn // nil if nc has no descriptor
 	session *session
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -31,7 +33,7 @@ type conn struct {
 }
 
 func newConn(srv *Server, nc net.Conn) *conn {
-	c := &conn{srv: srv, nc: nc}
+	c := &conn{srv: srv, nc: nc, raw: rawConn(nc)}
 	c.room.L = &c.mu
 	c.ctx, c.cancel = context.WithCancel(srv.ctx)
 	peer := nc.RemoteAddr().String()
@@ -56,7 +58,7 @@ func peerAddr(a net.Addr) netip.Addr {
 func (c *conn) run() {
 	c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.HandshakeTimeout))
 	c.loops.Add(1)
-	newLoop(c, newReader(c.nc)).run()
+	newLoop(c, newReader(c.nc, c.raw)).run()
 	c.loops.Wait()
 	c.cancel()
 	c.session.close()

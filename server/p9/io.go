@@ -43,6 +43,13 @@ func (r *request) read() error {
 	if d != nil && r.guest != nil && n >= directIO {
 		return r.readDirect(d, int64(offset), n)
 	}
+	if d != nil && r.loop != nil && r.loop.conn.raw != nil && n >= sendfileMin {
+		if part, ok := partOf(d, int64(offset), n); ok {
+			r.out.uint32(uint32(n))
+			r.part, r.direct = part, n
+			return nil
+		}
+	}
 	at := len(r.out.buf)
 	p := r.space(4 + n)[4:]
 	got := 0

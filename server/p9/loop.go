@@ -67,6 +67,11 @@ func (l *loop) serve(msg []byte) {
 	}
 	r.parse(msg)
 	r.answer(maxMsize)
+	if r.part.file != nil {
+		l.conn.sendFile(r.out.buf[l.sent:], &r.part)
+		l.sent = len(r.out.buf)
+		r.part = filePart{}
+	}
 	l.returned()
 	if l.handed {
 		l.flush()

@@ -23,12 +23,8 @@ type reader struct {
 	r, w int // data is buf.B[r:w]
 }
 
-func newReader(nc net.Conn) *reader {
-	r := &reader{nc: nc, buf: rpc.GetBuffer(readAhead)}
-	if sc, ok := nc.(syscall.Conn); ok {
-		r.raw, _ = sc.SyscallConn()
-	}
-	return r
+func newReader(nc net.Conn, raw syscall.RawConn) *reader {
+	return &reader{nc: nc, raw: raw, buf: rpc.GetBuffer(readAhead)}
 }
 
 // next returns the next message, of at most limit bytes. It aliases a buffer
@@ -104,7 +100,7 @@ func (r *reader) ahead() bool {
 // split gives what was read ahead to a reader of its own. r keeps the buffer,
 // in which the message last taken lies, and reads no more.
 func (r *reader) split() *reader {
-	next := &reader{nc: r.nc, raw: r.raw, buf: rpc.GetBuffer(readAhead)}
+	next := newReader(r.nc, r.raw)
 	next.w = copy(next.buf.B, r.buf.B[r.r:r.w])
 	return next
 }

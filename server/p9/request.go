@@ -31,10 +31,11 @@ type request struct {
 	mem   *rpc.Buffer
 	start int // of the reply in out
 	room  int // bytes that the reply can have
-	// guest is where the data of a Tread goes on a channel, and direct how
-	// many bytes of it were put there.
-	guest  [][]byte
+	// The data of an Rread need not be in out: direct counts those bytes of it
+	// that were put into guest's memory, or follow from the file of part.
 	direct int
+	guest  [][]byte // on a channel
+	part   filePart // on a connection
 
 	exp   *export.Export // of the first fid, as it is now
 	held  [2]*fid

@@ -34,11 +34,19 @@ type Appliance struct {
 // stop and must do so with exit code 0. If the test fails, its log is logged.
 func StartAppliance(t testing.TB, n *Network, exports ...string) *Appliance {
 	t.Helper()
-	args := []string{"serve", "--nfs", ServerIP + ":2049", "--admin", "off", "--state", t.TempDir(),
-		"--lease", Lease.String(), "--grace", Lease.String()}
+	var flags []string
 	for _, e := range exports {
-		args = append(args, "--export", e)
+		flags = append(flags, "--export", e)
 	}
+	return StartApplianceWith(t, n, flags...)
+}
+
+// StartApplianceWith is StartAppliance with any flags beside those that all
+// appliances have.
+func StartApplianceWith(t testing.TB, n *Network, flags ...string) *Appliance {
+	t.Helper()
+	args := append([]string{"serve", "--nfs", ServerIP + ":2049", "--p9", "tcp://" + ServerIP + ":564", "--admin", "off", "--state", t.TempDir(),
+		"--lease", Lease.String(), "--grace", Lease.String()}, flags...)
 	a := &Appliance{net: n, args: args, log: newTranscript()}
 	t.Cleanup(func() {
 		a.Stop(t)
