@@ -48,6 +48,15 @@ fuzz: ## each fuzz target for FUZZTIME (5s)
 guest: ## the tests with real Linux guests; GUESTFLAGS="-v -run TestRootSquash" for one
 	go test -count=1 $(GUESTFLAGS) ./tests/guest/...
 
+# What machines need is 250 MB in a cache of the user's, made once.
+FSVA_QEMU ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fsva-qemu
+
+.PHONY: qemu
+qemu: ## the tests with machines under QEMU, which mount virtio 9P devices
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMachine' ./tests/guest
+
 .PHONY: bench
 bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
 	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind postmark postmark mkfs.ext4 e2fsprogs

@@ -1,23 +1,12 @@
 package guest_test
 
 import (
-	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/fsva/fsva/server/p9/virtio"
 	"github.com/fsva/fsva/tests/guest"
 )
 
@@ -40,13 +29,14 @@ type share struct {
 
 // mount is the script that mounts it at /mnt and its tag.
 func (s share) mount() string {
-	return fmt.Sprintf("mkdir -p /mnt/%[1]s && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,aname=%[2]s %[1]s /mnt/%[1]s\n", s.tag, s.dir)
+	return fmt.Sprintf("mkdir -p /mnt/%[1]s && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 %[1]s /mnt/%[1]s\n", s.tag)
 }
 
 func TestMachineMountsTwoVirtioDevices(t *testing.T) {
 	overMachines(t, func(t *testing.T, m guest.Machine) {
 		n := guest.NewNetwork(t)
-		a, b := serveVirtio(t, "a"), serveVirtio(t, "b")
+		shares := serveVirtio(t, n, "a", "b")
+		a, b := shares[0], shares[1]
 		m.P9 = []string{a.socket, b.socket}
 		g := guest.BootMachine(t, n, m)
 		g.Run(t, a.mount()+b.mount())
@@ -80,7 +70,7 @@ func TestMachineMountsTwoVirtioDevices(t *testing.T) {
 func TestMachineRebootsAndReloadsItsDriver(t *testing.T) {
 	overMachines(t, func(t *testing.T, m guest.Machine) {
 		n := guest.NewNetwork(t)
-		s := serveVirtio(t, "share")
+		s := serveVirtio(t, n, "share")[0]
 		if err := os.WriteFile(filepath.Join(s.dir, "file"), []byte("here\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +88,7 @@ func TestMachineRebootsAndReloadsItsDriver(t *testing.T) {
 
 func TestMachineWithMemoryInTwoRegions(t *testing.T) {
 	n := guest.NewNetwork(t)
-	s := serveVirtio(t, "share")
+	s := serveVirtio(t, n, "share")[0]
 	g := guest.BootMachine(t, n, guest.Machine{Kernel: "6.12", Type: "q35", Memory: "6G", P9: []string{s.socket}})
 	g.Run(t, s.mount()+"echo high >/mnt/share/file")
 	if b, err := os.ReadFile(filepath.Join(s.dir, "file")); err != nil || string(b) != "high\n" {
@@ -109,7 +99,7 @@ func TestMachineWithMemoryInTwoRegions(t *testing.T) {
 // A machine that stands still takes its rings away and brings them back.
 func TestMachineIsPausedInTheMiddleOfItsWork(t *testing.T) {
 	n := guest.NewNetwork(t)
-	s := serveVirtio(t, "share")
+	s := serveVirtio(t, n, "share")[0]
 	m := guest.Machine{Kernel: "6.12", Type: "q35", P9: []string{s.socket}, QMP: filepath.Join(t.TempDir(), "qmp")}
 	g := guest.BootMachine(t, n, m)
 	g.Run(t, s.mount())
@@ -129,7 +119,7 @@ func TestMachineIsPausedInTheMiddleOfItsWork(t *testing.T) {
 
 func TestMachineThatIsKilledMakesRoomForAnother(t *testing.T) {
 	n := guest.NewNetwork(t)
-	s := serveVirtio(t, "share")
+	s := serveVirtio(t, n, "share")[0]
 	m := guest.Machine{Kernel: "6.1", Type: "q35", P9: []string{s.socket}}
 	for range 3 {
 		g := guest.BootMachine(t, n, m)
@@ -140,34 +130,20 @@ func TestMachineThatIsKilledMakesRoomForAnother(t *testing.T) {
 	}
 }
 
-// serveVirtio serves a directory to machines that are to be booted.
-func serveVirtio(t *testing.T, tag string) share {
+// serveVirtio has the appliance serve a directory for each tag to machines that
+// are to be booted.
+func serveVirtio(t *testing.T, n *guest.Network, tags ...string) (shares []share) {
 	t.Helper()
-	guest.RequireQEMU(t, "diod")
-	dir := publicDir(t)
-	s := share{tag: tag, dir: dir, socket: filepath.Join(t.TempDir(), "vhost-user")}
-	address := serve9P(t, s.dir)
-	log := &logged{}
-	d, err := virtio.New(virtio.Config{
-		Tag: tag, Socket: s.socket, Log: zerolog.New(log),
-		NewChannel: func() virtio.Channel { return dial9P(address) },
-	})
-	if err != nil {
-		t.Fatal(err)
+	guest.RequireQEMU(t)
+	var flags []string
+	for _, tag := range tags {
+		s := share{tag: tag, dir: publicDir(t), socket: filepath.Join(t.TempDir(), "vhost-user")}
+		shares = append(shares, s)
+		flags = append(flags, "--export", tag+"=host:"+s.dir+",squash=none",
+			"--p9", "virtio://"+s.socket+"?export="+tag+"&tag="+tag)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- d.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-		if log.Len() > 0 {
-			t.Errorf("log of the device %s:\n%s", tag, log)
-		}
-	})
-	return s
+	guest.StartApplianceWith(t, n, flags...)
+	return shares
 }
 
 // publicDir is a directory that anybody may look at: Linux attaches as nobody
@@ -183,95 +159,4 @@ func publicDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// logged keeps a log. Its writer is one goroutine at a time; its reader comes
-// after them.
-type logged struct{ strings.Builder }
-
-// serve9P runs diod for a directory until the test ends.
-func serve9P(t *testing.T, dir string) (address string) {
-	t.Helper()
-	address = filepath.Join(t.TempDir(), "9p")
-	cmd := exec.Command("diod", "-f", "-n", "-e", dir, "-l", address)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return address
-}
-
-// relay is a Channel that passes requests to a 9P server at a socket. The server
-// does not let any wait for long.
-type relay struct {
-	conn  net.Conn
-	err   error         // of the dial
-	ended chan struct{} // when the server has closed the connection
-
-	mu      sync.Mutex
-	waiting map[uint16]chan []byte // by tag
-}
-
-func dial9P(address string) *relay {
-	r := &relay{ended: make(chan struct{}), waiting: map[uint16]chan []byte{}}
-	if r.conn, r.err = net.Dial("unix", address); r.err == nil {
-		go r.read()
-	}
-	return r
-}
-
-func (r *relay) Do(_ context.Context, in, out [][]byte) (n int, err error) {
-	var request []byte
-	for _, b := range in {
-		request = append(request, b...)
-	}
-	if r.err != nil || len(request) < 7 {
-		return 0, errors.Join(r.err, fmt.Errorf("request of %d bytes", len(request)))
-	}
-	answer := make(chan []byte, 1)
-	r.mu.Lock()
-	r.waiting[binary.LittleEndian.Uint16(request[5:])] = answer
-	_, err = r.conn.Write(request)
-	r.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	select {
-	case b := <-answer:
-		for _, o := range out {
-			n += copy(o, b[n:])
-		}
-		return n, nil
-	case <-r.ended:
-		return 0, io.ErrUnexpectedEOF
-	}
-}
-
-// read passes answers to who waits for them.
-func (r *relay) read() {
-	defer close(r.ended)
-	for {
-		header := make([]byte, 7)
-		if _, err := io.ReadFull(r.conn, header); err != nil {
-			return
-		}
-		b := append(header, make([]byte, binary.LittleEndian.Uint32(header)-7)...)
-		if _, err := io.ReadFull(r.conn, b[7:]); err != nil {
-			return
-		}
-		r.mu.Lock()
-		r.waiting[binary.LittleEndian.Uint16(b[5:])] <- b
-		r.mu.Unlock()
-	}
-}
-
-func (r *relay) Close() {
-	if r.err == nil {
-		r.conn.Close()
-		<-r.ended
-	}
 }
