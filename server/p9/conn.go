@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // conn is a stream connection of a client.
@@ -21,6 +23,8 @@ type conn struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	loops   sync.WaitGroup // goroutines of this connection
+	silent  func() bool    // whether nothing is heard of the other end
+	closed  chan struct{}  // closed when nothing of the session is left
 
 	writing sync.Mutex // held while replies are sent; a leaf
 
@@ -33,7 +37,8 @@ type conn struct {
 }
 
 func newConn(srv *Server, nc net.Conn) *conn {
-	c := &conn{srv: srv, nc: nc, raw: rawConn(nc)}
+	c := &conn{srv: srv, nc: nc, raw: rawConn(nc), closed: make(chan struct{})}
+	c.silent = c.unheard
 	c.room.L = &c.mu
 	c.ctx, c.cancel = context.WithCancel(srv.ctx)
 	peer := nc.RemoteAddr().String()
@@ -42,6 +47,7 @@ func newConn(srv *Server, nc net.Conn) *conn {
 	}
 	c.session = newSession(srv, peer, c.ctx)
 	c.session.addr = peerAddr(nc.RemoteAddr())
+	c.session.conn = c
 	return c
 }
 
@@ -62,6 +68,7 @@ func (c *conn) run() {
 	c.loops.Wait()
 	c.cancel()
 	c.session.close()
+	close(c.closed)
 	c.linger()
 	c.nc.Close()
 }
@@ -90,6 +97,39 @@ func (c *conn) fail(err error) {
 	c.draining = true
 	c.room.Broadcast()
 	c.mu.Unlock()
+}
+
+// keepAlive has the other end's kernel answer now and then. It takes long to
+// give up: a mount over 9P does not survive its connection, and the machine may
+// only be paused. What it holds meanwhile is a matter of session.Courtesy.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 10 * time.Second, Count: 127}
+
+// silence is how long nothing may be heard of a client before others get what
+// it holds.
+const silence = time.Minute
+
+// unheard reports whether the other end of a TCP connection has acknowledged
+// nothing for that long. Other transports end with the machine.
+func (c *conn) unheard() bool {
+	if _, ok := c.nc.(*net.TCPConn); !ok {
+		return false
+	}
+	var info *unix.TCPInfo
+	var failed error
+	err := c.raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO) })
+	return err == nil && failed == nil && time.Duration(info.Last_ack_recv)*time.Millisecond > silence
+}
+
+// expire ends the connection and returns when it holds nothing any more.
+func (c *conn) expire(ctx context.Context) error {
+	c.srv.cfg.Log.Info().Str("client", c.session.peer).Msg("9P client is silent, and another wants what it holds: its connection ends")
+	c.fail(net.ErrClosed)
+	select {
+	case <-c.closed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // lingerTime is how long a client has to take the last replies and close its

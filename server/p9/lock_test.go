@@ -305,3 +305,21 @@ func TestOpenWaitsForALeaseToBeGivenBack(t *testing.T) {
 		t.Errorf("type %d for tag %d, %v", typ, got, err)
 	}
 }
+
+func TestLocksOfASilentClientGiveWay(t *testing.T) {
+	b := serving(t, "")
+	silent := b.attached(t, 0)
+	f := silent.create("f", oRdWr, 0o644)
+	silent.mustLock(f, lockWrite, 0, 0, 1)
+	b.mu.Lock()
+	for c := range b.conns {
+		c.silent = func() bool { return true }
+	}
+	b.mu.Unlock()
+	other := b.attached(t, 0)
+	g := other.open("f", oRdWr)
+	other.mustLock(g, lockWrite, 0, 0, 1)
+	if _, _, _, err := silent.receive(); err == nil {
+		t.Error("the silent client is still connected")
+	}
+}

@@ -145,10 +145,6 @@ func (s *Server) removeListener(l net.Listener) {
 	s.mu.Unlock()
 }
 
-// keepAlive finds out about guests that are gone, but not soon: a mount over 9P
-// does not survive its connection, and the guest may only be paused.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: time.Minute, Count: 10}
-
 // serve1 starts serving a connection.
 func (s *Server) serve1(nc net.Conn) {
 	if t, ok := nc.(*net.TCPConn); ok {

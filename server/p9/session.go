@@ -18,6 +18,7 @@ type session struct {
 	addr netip.Addr // zero if the client has none
 	only string     // the one export it may attach to, if not empty
 	ctx  context.Context
+	conn *conn // nil on a channel
 
 	// msize is how long a message may be, 0 until there was a Tversion.
 	msize atomic.Uint32
@@ -37,11 +38,16 @@ func newSession(srv *Server, peer string, ctx context.Context) *session {
 	return &session{srv: srv, peer: peer, ctx: ctx, fids: make(map[uint32]*fid), tags: make(map[uint16]*request)}
 }
 
-// String implements lock.Client, as do Courtesy and Expire: a client holds its
-// locks as long as its connection lasts.
-func (s *session) String() string                 { return "9p " + s.peer }
-func (s *session) Courtesy() bool                 { return false }
-func (s *session) Expire(_ context.Context) error { return nil }
+// String implements lock.Client, as do Courtesy and Expire.
+func (s *session) String() string { return "9p " + s.peer }
+
+// Courtesy reports whether the client's machine has not been heard of for so
+// long that it may be gone, or only be paused. It keeps what it holds until
+// somebody else wants that, and its connection with it.
+func (s *session) Courtesy() bool { return s.conn != nil && s.conn.silent() }
+
+// Expire ends the connection of a client that is only there by courtesy.
+func (s *session) Expire(ctx context.Context) error { return s.conn.expire(ctx) }
 
 var _ lock.Client = (*session)(nil)
 
