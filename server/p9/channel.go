@@ -29,12 +29,18 @@ type Channel struct {
 	once    sync.Once
 }
 
+// channelLockWaits is how many requests wait for locks: a device answers only
+// so many at the same time, and they must not keep others from being answered,
+// such as those that would end the wait.
+const channelLockWaits = 16
+
 // NewChannel makes the channel of the client that peer names in credentials
 // and logs.
 func (s *Server) NewChannel(peer string, opt ChannelOptions) *Channel {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &Channel{srv: s, session: newSession(s, peer, ctx), cancel: cancel}
 	c.session.only, c.session.addr = opt.Export, opt.Addr
+	c.session.maxLockWaits = min(c.session.maxLockWaits, channelLockWaits)
 	s.mu.Lock()
 	s.channels++
 	s.mu.Unlock()

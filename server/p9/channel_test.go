@@ -9,12 +9,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/rs/zerolog"
-
-	"github.com/fsva/fsva/adapters/host"
 	"github.com/fsva/fsva/server/p9/virtio"
 	"github.com/fsva/fsva/vfs"
-	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
 )
 
@@ -58,20 +54,11 @@ func attachChannel(t testing.TB, ch *Channel) {
 }
 
 func TestChannelReadsIntoTheMemoryOfTheGuest(t *testing.T) {
-	dir := t.TempDir()
+	b, dir := servingDir(t)
 	content := bytes.Repeat([]byte("0123456789abcdef"), 4096)
 	if err := os.WriteFile(filepath.Join(dir, "f"), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	fs, err := host.Open(dir, host.Options{Exclusive: true, Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := export.Parse("data=host:" + dir + ",squash=none")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := servingFS(t, spec, fs)
 	ch := b.NewChannel("guest", ChannelOptions{Export: "data"})
 	defer ch.Close()
 	attachChannel(t, ch)

@@ -61,7 +61,8 @@ func (s *session) lockOwner(a *lockArgs) lock.Owner {
 
 // lock answers Tlock: fid[4] and what takeLock takes. The client waits for the
 // reply to a lock that blocks for as long as it takes, and flushes the request
-// when it does not want to any more.
+// when it does not want to any more. Where too many wait already, it is told
+// that the lock is taken, and asks again after a while.
 func (r *request) lock() error {
 	num := r.in.uint32()
 	a := r.takeLock(true)
@@ -85,7 +86,9 @@ func (r *request) lock() error {
 		return nil
 	}
 	o.addOwner(owner)
-	if a.flags&lockBlock != 0 {
+	if a.flags&lockBlock != 0 && r.s.beginLockWait() {
+		defer r.s.endLockWait()
+		r.waiting = true
 		r.mayBlock()
 		if err := table.LockWait(r.ctx, o.key, owner, a.rng, typ); err != nil {
 			return err

@@ -323,3 +323,25 @@ func TestLocksOfASilentClientGiveWay(t *testing.T) {
 		t.Error("the silent client is still connected")
 	}
 }
+
+func TestWaitsForLocksDoNotKeepOthersFromUnlocking(t *testing.T) {
+	b := serving(t, "", func(c *Config) { c.MaxInFlight, c.MaxLockWaits = 2, 10 })
+	c := b.attached(t, 0)
+	f := c.create("f", oRdWr, 0o644)
+	c.mustLock(f, lockWrite, 0, 0, 1)
+	for i := range uint32(10) {
+		c.send(tlock, lockFields(f, lockRead, lockBlock, 0, 0, 2+i)...)
+	}
+	for b.count(lock.KindWait) < 10 {
+		c.getattr(f)
+	}
+	if st := c.lock(f, lockRead, lockBlock, 0, 0, 100); st != lockBlocked {
+		t.Errorf("status %d where too many wait", st)
+	}
+	c.send(tlock, lockFields(f, lockUnlock, 0, 0, 0, 1)...)
+	for range 11 {
+		if typ, _, d, err := c.receive(); err != nil || typ != tlock+1 || d.uint8() != lockSuccess {
+			t.Fatalf("type %d, %v", typ, err)
+		}
+	}
+}

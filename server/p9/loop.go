@@ -20,6 +20,7 @@ type loop struct {
 	mu      sync.Mutex
 	watched bool // by watch
 	handed  bool // another loop reads
+	counted bool // among conn.requests
 
 	// Guarded by watch.mu.
 	place int
@@ -76,7 +77,9 @@ func (l *loop) serve(msg []byte) {
 	if l.handed {
 		l.flush()
 		r.finish()
-		l.conn.done(l.size)
+		if l.counted {
+			l.conn.done(l.size)
+		}
 		return
 	}
 	// A request that flushes this one is answered behind it by this loop, or
@@ -148,7 +151,9 @@ func (l *loop) handOver() {
 	l.handed = true
 	c := l.conn
 	c.session.register(&l.req)
-	c.handedOver(l.size)
+	if l.counted = !l.req.waiting; l.counted {
+		c.handedOver(l.size)
+	}
 	c.loops.Add(1)
 	go newLoop(c, l.reader.split()).run()
 }

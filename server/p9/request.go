@@ -41,6 +41,8 @@ type request struct {
 	held  [2]*fid
 	nheld int
 
+	waiting bool // for a lock, which others may have to unlock first
+
 	// Guarded by s.mu while the request is registered, which serial tells.
 	serial  uint64
 	cancel  context.CancelFunc // nil unless the request may block
@@ -65,7 +67,7 @@ func (r *request) parse(msg []byte) {
 // most room bytes, those included that r.direct counts.
 func (r *request) answer(room int) {
 	began := time.Now()
-	r.exp, r.direct = nil, 0
+	r.exp, r.direct, r.waiting = nil, 0, false
 	r.room = min(room, r.s.messageLimit())
 	r.start = r.out.begin(r.typ+1, r.tag)
 	err := r.dispatch()

@@ -36,6 +36,7 @@ type Options struct {
 	MaxXattrBytes    int           // extended attributes that a client reads or writes at the same time; default 8 MiB
 	MaxInFlight      int           // requests of a connection that are answered at the same time; default 128
 	MaxInFlightBytes int           // bytes of their messages; one may exceed it; default 32 MiB
+	MaxLockWaits     int           // requests of a connection that wait for locks, which do not count as in flight; default 1024
 	HandshakeTimeout time.Duration // until the first message of a connection; default 30 s
 }
 
@@ -50,6 +51,7 @@ func (o *Options) setDefaults() {
 	set(&o.MaxXattrBytes, 8<<20)
 	set(&o.MaxInFlight, 128)
 	set(&o.MaxInFlightBytes, 32<<20)
+	set(&o.MaxLockWaits, 1024)
 	if o.HandshakeTimeout == 0 {
 		o.HandshakeTimeout = 30 * time.Second
 	}

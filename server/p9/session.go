@@ -20,6 +20,8 @@ type session struct {
 	ctx  context.Context
 	conn *conn // nil on a channel
 
+	maxLockWaits int
+
 	// msize is how long a message may be, 0 until there was a Tversion.
 	msize atomic.Uint32
 
@@ -31,11 +33,15 @@ type session struct {
 	serial     uint64              // of the latest of them
 	opens      uint64              // files opened so far
 	xattrBytes int                 // in fids
+	lockWaits  int                 // requests that wait for locks
 	draining   bool                // no request waits for others any more
 }
 
 func newSession(srv *Server, peer string, ctx context.Context) *session {
-	return &session{srv: srv, peer: peer, ctx: ctx, fids: make(map[uint32]*fid), tags: make(map[uint16]*request)}
+	return &session{
+		srv: srv, peer: peer, ctx: ctx, maxLockWaits: srv.cfg.MaxLockWaits,
+		fids: make(map[uint32]*fid), tags: make(map[uint16]*request),
+	}
 }
 
 // String implements lock.Client, as do Courtesy and Expire.
@@ -205,7 +211,25 @@ func (s *session) giveXattrBytes(n int) {
 	s.mu.Unlock()
 }
 
-// key is how package lock knows a node of an export.
+// beginLockWait counts a request that is going to wait for a lock, until
+// endLockWait. It reports false if there are enough.
+func (s *session) beginLockWait() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lockWaits >= s.maxLockWaits {
+		return false
+	}
+	s.lockWaits++
+	return true
+}
+
+func (s *session) endLockWait() {
+	s.mu.Lock()
+	s.lockWaits--
+	s.mu.Unlock()
+}
+
+// lockKey is how package lock knows a node of an export.
 func lockKey(exportID uint32, n vfs.Node) lock.Key {
 	return lock.Key{Export: exportID, Handle: string(n.Handle())}
 }

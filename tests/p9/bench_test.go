@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -38,18 +40,18 @@ func dial(t testing.TB, s *server) *client {
 	}
 	t.Cleanup(func() { nc.Close() })
 	c := &client{nc: nc, buf: make([]byte, 2<<20)}
-	c.msize = int(binary.LittleEndian.Uint32(c.call(t, tversion, uint32(1<<20), "9P2000.L")))
-	c.call(t, tattach, uint32(0), uint32(noFID), "root", s.aname, uint32(0))
+	c.msize = int(binary.LittleEndian.Uint32(c.call(tversion, uint32(1<<20), "9P2000.L")))
+	c.call(tattach, uint32(0), uint32(noFID), "root", s.aname, uint32(0))
 	return c
 }
 
 // open makes fid stand for an open file of the top directory.
-func (c *client) open(t testing.TB, fid uint32, name string, flags uint32) {
-	c.call(t, twalk, uint32(0), fid, uint16(1), name)
-	c.call(t, tlopen, fid, flags)
+func (c *client) open(fid uint32, name string, flags uint32) {
+	c.call(twalk, uint32(0), fid, uint16(1), name)
+	c.call(tlopen, fid, flags)
 }
 
-func (c *client) call(t testing.TB, typ uint8, fields ...any) []byte {
+func (c *client) call(typ uint8, fields ...any) []byte {
 	msg := []byte{0, 0, 0, 0, typ, 1, 0}
 	for _, f := range fields {
 		switch v := f.(type) {
@@ -60,25 +62,25 @@ func (c *client) call(t testing.TB, typ uint8, fields ...any) []byte {
 		}
 	}
 	binary.LittleEndian.PutUint32(msg, uint32(len(msg)))
-	return c.exchange(t, msg)
+	return c.exchange(msg)
 }
 
 // exchange sends a whole message and returns the body of the reply, which the
 // next call overwrites.
-func (c *client) exchange(t testing.TB, msg []byte) []byte {
+func (c *client) exchange(msg []byte) []byte {
 	if _, err := c.nc.Write(msg); err != nil {
-		t.Fatal(err)
+		panic(err) // not Fatal, which only the test's own goroutine may call
 	}
 	have := 0
 	for have < 7 || have < int(binary.LittleEndian.Uint32(c.buf)) {
 		n, err := c.nc.Read(c.buf[have:])
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		have += n
 	}
 	if c.buf[4] == rlerror {
-		t.Fatalf("request of type %d: errno %d", msg[4], binary.LittleEndian.Uint32(c.buf[7:]))
+		panic(fmt.Sprintf("request of type %d: errno %d", msg[4], binary.LittleEndian.Uint32(c.buf[7:])))
 	}
 	return c.buf[7:have]
 }
@@ -98,10 +100,10 @@ const fileSize = 16 << 20
 // ioHeader is what the Linux client leaves of a message for other than data.
 const ioHeader = 24
 
-// measure runs one request over and over against each server. make makes it,
-// with as much data as the server takes but at most size bytes, which are next
-// to each other in the file.
-func measure(b *testing.B, size int, flags uint32, make func(n int) []byte) {
+// measure runs one request over and over against each server, from so many
+// clients at the same time. make makes it, with as much data as the server
+// takes but at most size bytes, which are next to each other in the file.
+func measure(b *testing.B, clients, size int, flags uint32, make func(n int) []byte) {
 	dir := b.TempDir()
 	for name, start := range servers {
 		b.Run(name, func(b *testing.B) {
@@ -109,19 +111,29 @@ func measure(b *testing.B, size int, flags uint32, make func(n int) []byte) {
 				b.Fatal(err)
 			}
 			s := start(b, dir)
-			c := dial(b, s)
-			c.open(b, 1, "file", flags)
-			n := min(size, c.msize-ioHeader)
-			msg := make(n)
-			c.exchange(b, msg)
+			var all []*client
+			for range clients {
+				c := dial(b, s)
+				c.open(1, "file", flags)
+				all = append(all, c)
+			}
+			n := min(size, all[0].msize-ioHeader)
 			before := s.cpu(b)
 			b.ResetTimer()
-			for i := range b.N {
-				if n > 0 {
-					binary.LittleEndian.PutUint64(msg[11:], uint64(i%(fileSize/n)*n))
-				}
-				c.exchange(b, msg)
+			var running sync.WaitGroup
+			var next atomic.Int64
+			for _, c := range all {
+				running.Go(func() {
+					msg := make(n)
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if n > 0 {
+							binary.LittleEndian.PutUint64(msg[11:], uint64(int(i)%(fileSize/n)*n))
+						}
+						c.exchange(msg)
+					}
+				})
 			}
+			running.Wait()
 			b.StopTimer()
 			used := s.cpu(b) - before
 			b.ReportMetric(float64(used.Microseconds())/float64(b.N), "server-µs/op")
@@ -133,21 +145,27 @@ func measure(b *testing.B, size int, flags uint32, make func(n int) []byte) {
 }
 
 func BenchmarkGetattr(b *testing.B) {
-	measure(b, 0, 0, func(int) []byte { return request(tgetattr, uint32(1), uint64(0x7ff)) })
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprintf("%dclients", clients), func(b *testing.B) {
+			measure(b, clients, 0, 0, func(int) []byte { return request(tgetattr, uint32(1), uint64(0x7ff)) })
+		})
+	}
 }
 
 func BenchmarkRead(b *testing.B) {
-	for _, size := range []int{4 << 10, 64 << 10, 512 << 10} {
-		b.Run(fmt.Sprintf("%dK", size>>10), func(b *testing.B) {
-			measure(b, size, 0, func(n int) []byte { return request(tread, uint32(1), uint64(0), uint32(n)) })
-		})
+	for _, clients := range []int{1, 4} {
+		for _, size := range []int{4 << 10, 64 << 10, 512 << 10} {
+			b.Run(fmt.Sprintf("%dK/%dclients", size>>10, clients), func(b *testing.B) {
+				measure(b, clients, size, 0, func(n int) []byte { return request(tread, uint32(1), uint64(0), uint32(n)) })
+			})
+		}
 	}
 }
 
 func BenchmarkWrite(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10, 512 << 10} {
 		b.Run(fmt.Sprintf("%dK", size>>10), func(b *testing.B) {
-			measure(b, size, 1, func(n int) []byte {
+			measure(b, 1, size, 1, func(n int) []byte {
 				return request(twrite, uint32(1), uint64(0), uint32(n), make([]byte, n))
 			})
 		})
