@@ -62,6 +62,12 @@ bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
 	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind postmark postmark mkfs.ext4 e2fsprogs
 	go run ./tests/bench $(BENCHFLAGS)
 
+.PHONY: bench-virtio
+bench-virtio: ## measure virtio devices beside QEMU's 9pfs and virtiofsd; BENCHFLAGS as above
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils git git
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	FSVA_QEMU=$(FSVA_QEMU) go run ./tests/bench -machine -raw=false -guest=false -scale=false -servers fsva $(BENCHFLAGS)
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -f appliance

@@ -33,5 +33,9 @@ func applianceCommand(cfg config, dir, scratch string, port int) (*exec.Cmd, err
 	return exec.Command(cfg.appliance, "serve",
 		"--export", "data=host:"+dir+",squash=none",
 		"--nfs", fmt.Sprintf("%s:%d", cfg.listen, port),
+		"--p9", "virtio://"+virtioSocket(scratch),
 		"--state", filepath.Join(scratch, "state")), nil
 }
+
+// virtioSocket is where a machine finds the appliance's 9P device.
+func virtioSocket(scratch string) string { return filepath.Join(scratch, "virtio") }

@@ -26,6 +26,9 @@ type config struct {
 
 	guest bool
 
+	machine bool
+	files   int
+
 	scale   bool
 	clients int
 	opens   int
@@ -60,6 +63,8 @@ func parseFlags(args []string) (config, error) {
 	fs.StringVar(&cfg.fs, "fs", "", "export a file system of this type, made in -dir: ext4, in a file, or tmpfs, to measure the servers without a disk (root)")
 	fs.BoolVar(&cfg.raw, "raw", true, "measure raw NFSv4.2 operations")
 	fs.BoolVar(&cfg.guest, "guest", true, "measure what programs in a Linux guest do on its mounts (root)")
+	fs.BoolVar(&cfg.machine, "machine", false, "measure what programs do on virtio devices in a machine under QEMU (root, and make qemu)")
+	fs.IntVar(&cfg.files, "files", 75_000, "files of the tree for -machine: Linux has 75,000 or so")
 	fs.IntVar(&cfg.rounds, "rounds", 3, "rounds of each workload on each server")
 	fs.DurationVar(&cfg.duration, "time", 400*time.Millisecond, "length of a round of raw operations")
 	fs.BoolVar(&cfg.scale, "scale", true, "measure the memory of idle clients and open files")
@@ -72,8 +77,8 @@ func parseFlags(args []string) (config, error) {
 	if fs.NArg() > 0 {
 		return cfg, fmt.Errorf("unexpected argument %q; see -h", fs.Arg(0))
 	}
-	if cfg.rounds < 1 || cfg.duration <= 0 || cfg.clients < 1 || cfg.opens < 1 {
-		return cfg, errors.New("-rounds, -time, -clients and -opens must be more than 0")
+	if cfg.rounds < 1 || cfg.duration <= 0 || cfg.clients < 1 || cfg.opens < 1 || cfg.files < 1 {
+		return cfg, errors.New("-rounds, -time, -clients, -opens and -files must be more than 0")
 	}
 	if cfg.output != "table" && cfg.output != "json" {
 		return cfg, fmt.Errorf("-o: %q is not table or json", cfg.output)

@@ -1,5 +1,6 @@
-// Command bench measures this server beside nfs-ganesha: raw NFSv4.2 load and
-// scale.
+// Command bench measures this server beside its peers: raw NFSv4.2 load, what
+// programs do in a guest, and scale beside nfs-ganesha; and with -machine virtio
+// devices beside QEMU's own and virtiofsd's.
 //
 //	go run ./tests/bench            # raw load and scale, about two minutes
 //	go run ./tests/bench -h
@@ -62,6 +63,11 @@ func run(ctx context.Context, cfg config) error {
 	}
 	if cfg.guest {
 		if err := rep.measureGuest(ctx, cfg, servers); err != nil {
+			return err
+		}
+	}
+	if cfg.machine {
+		if err := rep.measureMachine(ctx, cfg, servers); err != nil {
 			return err
 		}
 	}

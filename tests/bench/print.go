@@ -26,6 +26,9 @@ func (rep *report) print(out io.Writer, format string) error {
 	if len(rep.Guest) > 0 {
 		rep.printGuest(out)
 	}
+	if len(rep.Machine) > 0 {
+		rep.printMachine(out)
+	}
 	if len(rep.Scale) > 0 {
 		rep.printScale(out)
 	}
@@ -68,18 +71,40 @@ func (rep *report) printGuest(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\nin a guest\tserver\tseconds\tleast\tmost\tserver CPU s\ttime over local\tspeed ratio\tCPU ratio\t")
 	for _, r := range rep.Guest {
-		times := slices.SortedFunc(slices.Values(r.Rounds), func(a, b guestRound) int { return cmp.Compare(a.Time, b.Time) })
+		least, most := r.extremes()
 		fmt.Fprintf(w, "%s\t%s\t%.2f\t%.2f\t%.2f\t%s\t%s\t%s\t\n", r.Chore, r.Server, r.Time.Seconds(),
-			times[0].Time.Seconds(), times[len(times)-1].Time.Seconds(), dash(r.CPU.Seconds()), rep.overLocal(r), rep.guestRatios(r))
+			least.Seconds(), most.Seconds(), dash(r.CPU.Seconds()), rep.overLocal(r), rep.guestRatios(r))
 	}
 	w.Flush()
 	fmt.Fprintln(out, "local: an ext4 disk of the guest. Ratios are this server's over ganesha's, for speed that of")
 	fmt.Fprintln(out, "ganesha's seconds to this server's: speed above 1 and CPU below 1 are better.")
 }
 
-// guestResult returns the result of a chore on a server, or nil.
-func (rep *report) guestResult(chore, server string) *guestResult {
-	for _, r := range rep.Guest {
+func (rep *report) printMachine(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\nby virtio\tserver\tseconds\tleast\tmost\tserver CPU s\tspeed ratio\t")
+	for _, r := range rep.Machine {
+		least, most := r.extremes()
+		ratio := ""
+		if r.Server != "fsva" {
+			ratio = fmt.Sprintf("%.2f", r.Time.Seconds()/find(rep.Machine, r.Chore, "fsva").Time.Seconds())
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.2f\t%.2f\t%.2f\t%s\t%s\t\n", r.Chore, r.Server, r.Time.Seconds(),
+			least.Seconds(), most.Seconds(), dash(r.CPU.Seconds()), ratio)
+	}
+	w.Flush()
+	fmt.Fprintln(out, "The ratio is of a peer's seconds to this server's: above 1 this server is faster.")
+}
+
+// extremes are the least and the most time of a round.
+func (r *guestResult) extremes() (least, most time.Duration) {
+	byTime := func(a, b guestRound) int { return cmp.Compare(a.Time, b.Time) }
+	return slices.MinFunc(r.Rounds, byTime).Time, slices.MaxFunc(r.Rounds, byTime).Time
+}
+
+// find returns the result of a chore on a server, or nil.
+func find(results []*guestResult, chore, server string) *guestResult {
+	for _, r := range results {
 		if r.Chore == chore && r.Server == server {
 			return r
 		}
@@ -92,11 +117,11 @@ func (rep *report) overLocal(r *guestResult) string {
 	if r.Server == local {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", r.Time.Seconds()/rep.guestResult(r.Chore, local).Time.Seconds())
+	return fmt.Sprintf("%.2f", r.Time.Seconds()/find(rep.Guest, r.Chore, local).Time.Seconds())
 }
 
 func (rep *report) guestRatios(r *guestResult) string {
-	g := rep.guestResult(r.Chore, "ganesha")
+	g := find(rep.Guest, r.Chore, "ganesha")
 	if r.Server != "fsva" || g == nil {
 		return "\t"
 	}

@@ -10,9 +10,10 @@ import (
 
 // report is what -o writes.
 type report struct {
-	Raw   []*result      `json:"raw,omitempty"`
-	Guest []*guestResult `json:"guest,omitempty"`
-	Scale []*scaleResult `json:"scale,omitempty"`
+	Raw     []*result      `json:"raw,omitempty"`
+	Guest   []*guestResult `json:"guest,omitempty"`
+	Machine []*guestResult `json:"machine,omitempty"`
+	Scale   []*scaleResult `json:"scale,omitempty"`
 }
 
 // A result is one workload under one load on one server.

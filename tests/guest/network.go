@@ -38,10 +38,12 @@ func NewNetwork(t testing.TB) *Network {
 }
 
 // AdoptNetwork makes a network of the namespaces that the process is in. They
-// must be its own, for they keep what guests need there until they end.
+// must be its own.
 func AdoptNetwork(t T) *Network {
 	t.Helper()
-	return newNetwork(t, func() error { return nil })
+	n := newNetwork(t, func() error { return nil })
+	t.Cleanup(func() { _, _ = n.run("ip link delete br0") }) // or the next one fails, and says so
+	return n
 }
 
 func newNetwork(t T, enter func() error) *Network {

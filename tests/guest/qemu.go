@@ -23,6 +23,9 @@ type Machine struct {
 	Memory string   // default "512M"; above 3G it is in two regions
 	P9     []string // sockets of vhost-user back ends for 9P devices
 	QMP    string   // where the monitor's socket is made; none if empty
+
+	Devices  []string // further arguments of QEMU's
+	Programs []string // of the host, that the machine is to have too
 }
 
 // Monitor sends commands of QEMU's machine protocol, such as "stop" and
@@ -65,16 +68,23 @@ func qemuDir() string {
 	return filepath.Join(cache, "fsva-qemu")
 }
 
+// MissingQEMU says what keeps machines from running here, or nothing.
+func MissingQEMU() string {
+	if why := Missing(); why != "" {
+		return why
+	}
+	if _, err := os.Stat(filepath.Join(qemuDir(), "complete")); err != nil {
+		return "machines need QEMU: make qemu"
+	}
+	return ""
+}
+
 // RequireQEMU skips the test where machines cannot run, or fails it if
-// FSVA_REQUIRE_QEMU=1. It returns the directory with all that machines need.
-func RequireQEMU(t testing.TB) string {
+// FSVA_REQUIRE_QEMU=1.
+func RequireQEMU(t testing.TB) {
 	t.Helper()
 	require(t)
-	dir := qemuDir()
-	why := ""
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err != nil {
-		why = "machines need QEMU: make qemu"
-	}
+	why := MissingQEMU()
 	switch {
 	case why == "":
 	case os.Getenv("FSVA_REQUIRE_QEMU") == "1":
@@ -82,17 +92,19 @@ func RequireQEMU(t testing.TB) string {
 	default:
 		t.Skip(why)
 	}
-	return dir
 }
 
 // BootMachine is like Boot, for a machine under QEMU. Its root is in memory and
 // has busybox, and the modules in /modules, which are loaded.
-func BootMachine(t testing.TB, n *Network, m Machine) *Guest {
+func BootMachine(t T, n *Network, m Machine) *Guest {
 	t.Helper()
-	dir := RequireQEMU(t)
+	if why := MissingQEMU(); why != "" {
+		t.Fatal(why)
+	}
+	dir := qemuDir()
 	port, name, ip := n.plug(t)
 	g := &Guest{name: name, ip: ip, net: n, console: newTranscript(), exited: make(chan struct{})}
-	initrd := buildInitrd(t, dir, m.Kernel)
+	initrd := buildInitrd(t, dir, m)
 	g.cmd = qemu(dir, append(m.arguments(port),
 		"-kernel", filepath.Join(dir, "kernel", m.Kernel, "vmlinuz"), "-initrd", initrd,
 		"-append", fmt.Sprintf("%s -- %s %s/24", kernelOptions, name, ip))...)
@@ -107,7 +119,7 @@ const kernelOptions = "console=ttyS0 panic=-1 quiet tsc_early_khz=2000000"
 
 // run runs the guest's command for the length of a test, and returns when the
 // guest takes commands.
-func (g *Guest) run(t testing.TB) {
+func (g *Guest) run(t T) {
 	t.Helper()
 	g.cmd.Stdout, g.cmd.Stderr = g.console, g.console
 	if err := g.net.start(g.cmd); err != nil {
@@ -126,17 +138,27 @@ func (g *Guest) run(t testing.TB) {
 	g.await(t)
 }
 
-// qemu is the command that runs the private copy of QEMU with its own libraries.
+// qemu is the command that runs the private copy of QEMU.
 func qemu(dir string, args ...string) *exec.Cmd {
 	root := filepath.Join(dir, "qemu", "usr")
-	libraries := filepath.Join(root, "lib", "x86_64-linux-gnu")
-	cmd := exec.Command(filepath.Join(root, "lib64", "ld-linux-x86-64.so.2"), append([]string{
-		"--library-path", libraries, filepath.Join(root, "bin", "qemu-system-x86_64"),
+	cmd := private(dir, "bin/qemu-system-x86_64", append([]string{
 		"-L", filepath.Join(root, "share", "qemu"),
 		"-L", filepath.Join(root, "share", "seabios"),
 		"-L", filepath.Join(root, "lib", "ipxe", "qemu")}, args...)...)
-	cmd.Env = append(os.Environ(), "QEMU_MODULE_DIR="+filepath.Join(libraries, "qemu"))
+	cmd.Env = append(os.Environ(), "QEMU_MODULE_DIR="+filepath.Join(root, "lib", "x86_64-linux-gnu", "qemu"))
 	return cmd
+}
+
+// Virtiofsd is the command that runs virtiofsd, as it came with QEMU.
+func Virtiofsd(args ...string) *exec.Cmd {
+	return private(qemuDir(), "libexec/virtiofsd", args...)
+}
+
+// private runs a program that came with QEMU, with its own libraries.
+func private(dir, program string, args ...string) *exec.Cmd {
+	root := filepath.Join(dir, "qemu", "usr")
+	return exec.Command(filepath.Join(root, "lib64", "ld-linux-x86-64.so.2"), append([]string{
+		"--library-path", filepath.Join(root, "lib", "x86_64-linux-gnu"), filepath.Join(root, program)}, args...)...)
 }
 
 // arguments are the machine's hardware. Its memory is shared with back ends.
@@ -160,6 +182,7 @@ func (m Machine) arguments(port string) []string {
 	if m.QMP != "" {
 		args = append(args, "-qmp", "unix:"+m.QMP+",server=on,wait=off")
 	}
+	args = append(args, m.Devices...)
 	for i, socket := range m.P9 {
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=c%d,path=%s", i, socket),
 			"-device", fmt.Sprintf("vhost-user-test-device%s,chardev=c%d,virtio-id=9,num_vqs=1,vq_size=128,config_size=256", bus, i))
@@ -178,8 +201,9 @@ until ip link set eth0 name vec0; do sleep 0.1; done
 exec /agent "$1" "$2" /modules
 `
 
-// buildInitrd makes the root of a machine's file system.
-func buildInitrd(t testing.TB, dir, kernel string) string {
+// buildInitrd makes the root of a machine's file system. Programs come with the
+// libraries that they are linked to.
+func buildInitrd(t T, dir string, m Machine) string {
 	t.Helper()
 	out := t.TempDir()
 	script := `set -e
@@ -192,12 +216,16 @@ rm root/modules/vmlinuz
 cp "$AGENT" root/agent
 printf %s "$INIT" >root/init
 chmod 755 root/init
+for program in $PROGRAMS; do
+	cp --parents -L "$program" $(ldd "$program" | grep -o '/[^ ]*') root
+done
 (cd root && find . | "$BUSYBOX" cpio -o -H newc) >initrd 2>/dev/null
 rm -r root`
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Dir = out
-	cmd.Env = append(os.Environ(), "BUSYBOX="+filepath.Join(dir, "busybox"), "KERNEL="+filepath.Join(dir, "kernel", kernel),
-		"AGENT="+Program(t, "agent"), "INIT="+initScript)
+	cmd.Env = append(os.Environ(), "BUSYBOX="+filepath.Join(dir, "busybox"), "KERNEL="+filepath.Join(dir, "kernel", m.Kernel),
+		"AGENT="+Program(t, "agent"), "INIT="+initScript,
+		"PROGRAMS="+strings.Join(m.Programs, " "))
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make the root of a machine: %v\n%s", err, b)
 	}

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Makes DIR with what virtual machines need, and touches nothing else: a QEMU
 # that has the vhost-user front end for any device (10.2 or newer, from Debian
-# trixie-backports), busybox, and Debian's kernels of bookworm and trixie, each
-# with the modules for the tests and the order to load them in. Nothing is
-# downloaded if DIR is complete.
+# trixie-backports), virtiofsd to measure beside, busybox, and Debian's kernels
+# of bookworm and trixie, each with the modules for the tests and the order to
+# load them in. Nothing is downloaded if DIR has what this script makes.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 dir=$1
-[ ! -e "$dir/complete" ] || exit 0
+sum=$(cksum <"$0")
+[ "$(cat "$dir/complete" 2>/dev/null)" != "$sum" ] || exit 0
 for tool in mmdebstrap modprobe xz; do
 	command -v "$tool" >/dev/null || { echo "missing: $tool; as root on Debian: apt-get install mmdebstrap kmod xz-utils" >&2; exit 1; }
 done
@@ -20,7 +21,7 @@ tree() { # PACKAGES ARGUMENT...: unpack packages and what they depend on
 	shift
 	mmdebstrap --quiet --variant=extract --include="$packages" --aptopt='APT::Install-Recommends "false"' "$@"
 }
-tree qemu-system-x86,libc-bin,busybox-static,linux-image-amd64 \
+tree qemu-system-x86,virtiofsd,libc-bin,busybox-static,linux-image-amd64 \
 	--setup-hook='mkdir -p "$1/etc/apt/preferences.d"
 		printf "Package: qemu-* seabios ipxe-qemu\nPin: release n=trixie-backports\nPin-Priority: 990\n" >"$1/etc/apt/preferences.d/qemu"' \
 	trixie "$dir/trixie" "deb $mirror trixie main" "deb $mirror trixie-backports main"
@@ -33,7 +34,7 @@ kernel() { # TREE
 		mkdir -p "$to"
 		cp "$image" "$to/vmlinuz"
 		depmod -b "$1" "$version"
-		for module in virtio_pci virtio_mmio virtio_net 9pnet_virtio 9p; do
+		for module in virtio_pci virtio_mmio virtio_net 9pnet_virtio 9p virtiofs; do
 			modprobe -d "$1" -S "$version" --show-depends "$module"
 		done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
 			name=$(basename "$file" .xz)
@@ -52,4 +53,4 @@ done
 cp "$dir/trixie/usr/bin/busybox" "$dir/busybox"
 rm -rf "$dir/bookworm" "$dir/trixie/usr/lib/modules" "$dir/trixie/boot"
 mv "$dir/trixie" "$dir/qemu"
-touch "$dir/complete"
+echo "$sum" >"$dir/complete"
