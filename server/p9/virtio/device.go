@@ -10,9 +10,10 @@
 //
 // A [Device] has one tag and one socket. Each front end that connects gets a
 // session, which reads its messages and sets up the queue. While the guest's
-// driver runs, one goroutine takes chains of descriptors from the ring, and
-// others have them answered by a [Channel], several at the same time. They work
-// on the guest's memory itself: nothing is copied on the way.
+// driver runs, a goroutine takes chains of descriptors from the ring and has
+// them answered by a [Channel]; when more wait, or one takes long, others do so
+// at the same time. They work on the guest's memory itself: nothing is copied on
+// the way.
 //
 // The guest is hostile, and so may the front end be. What is read from a ring
 // or a message is read once and checked before use. Rubbish in the ring, a

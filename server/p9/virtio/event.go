@@ -2,9 +2,7 @@ package virtio
 
 import (
 	"fmt"
-	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,17 +46,58 @@ func (e *event) signal() {
 	}
 }
 
-// newKick takes over the eventfd by which the guest notifies us. A goroutine
-// that waits for it holds no thread, and a deadline ends its wait.
-func newKick(fd int) (*os.File, error) {
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
+// kick is the eventfd by which the guest notifies us. Who waits for it holds a
+// thread: to have one woken by Go's poller, which must wake others to do so,
+// costs more than most requests.
+type kick struct {
+	fd        int
+	interrupt event // ends a wait
+	poll      int   // an epoll(7) of both
+}
+
+// newKick takes over fd.
+func newKick(fd int) (*kick, error) {
+	k := &kick{fd: fd, interrupt: event{fd: noFD}, poll: noFD}
+	if err := k.open(); err != nil {
+		k.close()
 		return nil, fmt.Errorf("kick: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "kick")
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("kick: %w", err)
+	return k, nil
+}
+
+func (k *kick) open() (err error) {
+	if k.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
 	}
-	return f, nil
+	if k.interrupt.fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	// Edge-triggered events come once for each notification, so that nothing
+	// need be read: that would be another system call, and could block on what
+	// is no eventfd.
+	for _, fd := range []int{k.fd, k.interrupt.fd} {
+		on := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}
+		if err := unix.EpollCtl(k.poll, unix.EPOLL_CTL_ADD, fd, &on); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait returns after a kick or an interrupt since the last wait.
+func (k *kick) wait() error {
+	var events [2]unix.EpollEvent
+	for {
+		if _, err := unix.EpollWait(k.poll, events[:], -1); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func (k *kick) close() {
+	for _, fd := range []int{k.fd, k.interrupt.fd, k.poll} {
+		if fd != noFD {
+			unix.Close(fd)
+		}
+	}
 }

@@ -1,8 +1,6 @@
 package virtio
 
 import (
-	"os"
-
 	"github.com/rs/zerolog"
 )
 
@@ -19,7 +17,7 @@ type queue struct {
 	info         ringInfo
 	base         uint16 // where the next start takes up the available ring
 	memory       *memory
-	kick         *os.File
+	kick         *kick
 	enabled      bool
 	call, broken event
 
@@ -86,7 +84,7 @@ func (q *queue) setKick(fd int) error {
 
 func (q *queue) closeKick() {
 	if q.kick != nil {
-		q.kick.Close()
+		q.kick.close()
 		q.kick = nil
 	}
 }

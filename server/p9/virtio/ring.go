@@ -130,6 +130,9 @@ func (r *ring) pop(c *chain) (bool, error) {
 	return true, nil
 }
 
+// ready says if there is a chain to take.
+func (r *ring) ready() bool { return r.load16(r.avail, 2) != r.next }
+
 // unpop puts the chain that was taken last back.
 func (r *ring) unpop() { r.next-- }
 
@@ -159,7 +162,7 @@ func (r *ring) listen() (ready bool) {
 		r.usedFlags = 0
 		r.storeUsed()
 	}
-	return r.load16(r.avail, 2) != r.next
+	return r.ready()
 }
 
 // ignore tells the guest that notifications are not needed for now. With event

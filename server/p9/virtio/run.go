@@ -2,10 +2,8 @@ package virtio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -13,9 +11,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// takesLong is how long a request keeps others in the ring waiting: most are
+// done by then, and to wake another thread costs more than most requests.
+const takesLong = time.Millisecond
+
 // run is the ring at work, from its start until it is stopped. One goroutine,
-// the loop, takes chains from it and gives them to workers, which have them
-// answered. While the run is paused there is no loop, but workers go on.
+// the taker, takes chains from it and has them answered. Where the next chain is
+// there already, or a request takes long, another goroutine becomes the taker,
+// and this one ends with its request. While the run is paused there is no taker,
+// but requests go on.
 //
 // The methods place, move, pause, resume and stop are for the session's
 // goroutine.
@@ -24,29 +28,37 @@ type run struct {
 	channel      Channel
 	call, broken *event
 	idle         *sync.Pool // of *chain
+	maxInFlight  int
 
-	ctx     context.Context // of the requests
-	cancel  context.CancelFunc
-	chains  chan *chain // from the loop to idle workers
-	spare   int         // workers that may yet be started; the loop's
-	workers sync.WaitGroup
-	reaper  sync.WaitGroup // closes the channel after a failure
+	ctx    context.Context // of the requests
+	cancel context.CancelFunc
+	takers sync.WaitGroup // takers, and those that have been
+	reaper sync.WaitGroup // closes the channel after a failure
 
-	kick    *os.File // that the loop waits for
-	pausing chan struct{}
-	loops   sync.WaitGroup // one at most
+	mu       sync.Mutex // guards what follows, and the used ring; a leaf
+	ring     *ring      // the taker reads the field without mu: it changes only while there is none
+	failed   bool
+	taker    *taker      // nil while paused
+	inFlight int         // chains that are taken and not answered
+	overdue  *time.Timer // looks after the taker
+	armed    bool        // overdue runs, if need be for a later request
+}
 
-	mu     sync.Mutex // guards what follows, and the used ring; a leaf
-	ring   *ring      // the loop reads the field without mu: it changes only while there is none
-	failed bool
+// taker is one goroutine's time as the taker.
+type taker struct {
+	kick  *kick
+	ended chan struct{} // closed when the goroutine ends
+
+	// Guarded by run.mu.
+	busy  bool // a chain is being answered
+	since time.Time
 }
 
 func newRun(q *queue) *run {
 	r := &run{
 		log: q.log, channel: q.channel, call: &q.call, broken: &q.broken,
-		idle:   &sync.Pool{New: func() any { return new(chain) }},
-		chains: make(chan *chain),
-		spare:  q.maxInFlight,
+		idle:        &sync.Pool{New: func() any { return new(chain) }},
+		maxInFlight: q.maxInFlight,
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -77,29 +89,36 @@ func (r *run) move(mem *memory, info ringInfo) {
 	})
 }
 
-// resume has a loop take chains, unless there is one or the run has failed.
-func (r *run) resume(kick *os.File) {
+// resume has a taker take chains, unless there is one or the run has failed.
+func (r *run) resume(k *kick) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failed || r.pausing != nil {
-		return
+	if !r.failed && r.taker == nil {
+		r.begin(k)
 	}
-	// Setting it has succeeded before, in newKick.
-	_ = kick.SetReadDeadline(time.Time{})
-	pausing := make(chan struct{})
-	r.kick, r.pausing = kick, pausing
-	r.loops.Go(func() { r.protect(func() error { return r.loop(kick, pausing) }) })
 }
 
-// pause ends the loop. Requests in flight are not waited for.
+// begin makes another goroutine the taker. r.mu is held.
+func (r *run) begin(k *kick) {
+	t := &taker{kick: k, ended: make(chan struct{})}
+	r.taker = t
+	r.takers.Go(func() {
+		defer close(t.ended)
+		r.protect(func() error { return r.take(t) })
+	})
+}
+
+// pause ends the taking of chains. Requests in flight are not waited for.
 func (r *run) pause() {
-	if r.pausing == nil {
-		return
+	r.mu.Lock()
+	t := r.taker
+	r.taker = nil
+	looking := t != nil && !t.busy
+	r.mu.Unlock()
+	if looking {
+		t.kick.interrupt.signal()
+		<-t.ended
 	}
-	close(r.pausing)
-	r.pausing = nil
-	interrupt(r.kick)
-	r.loops.Wait()
 }
 
 // stop ends the run and waits for all requests. It returns the index of the
@@ -107,7 +126,7 @@ func (r *run) pause() {
 func (r *run) stop(base uint16) uint16 {
 	r.pause()
 	r.cancel()
-	r.workers.Wait()
+	r.takers.Wait()
 	r.reaper.Wait()
 	if r.ring != nil {
 		base = r.ring.next
@@ -115,60 +134,60 @@ func (r *run) stop(base uint16) uint16 {
 	return base
 }
 
-// interrupt ends a Read of kick.
-func interrupt(kick *os.File) { _ = kick.SetReadDeadline(time.Unix(1, 0)) }
-
-// loop takes chains as long as there are any, and then waits for the guest's
-// kick, until it is to pause or the run has failed.
-func (r *run) loop(kick *os.File, pausing <-chan struct{}) error {
-	var counter [8]byte
+// take takes chains and answers them for as long as t is the taker.
+func (r *run) take(t *taker) error {
 	for {
-		if more, err := r.drain(pausing); !more {
+		c, err := r.next(t)
+		if c == nil {
 			return err
 		}
-		if r.listen() {
+		if !r.started(t) {
+			r.ring.unpop()
+			r.free(c)
+			return nil
+		}
+		err = r.answer(c)
+		if !r.finished(t) || err != nil {
+			return err
+		}
+	}
+}
+
+// next waits for a chain. It returns nil if t is no longer the taker.
+func (r *run) next(t *taker) (*chain, error) {
+	c := r.idle.Get().(*chain)
+	for {
+		if ok, err := r.ring.pop(c); err != nil {
+			return nil, err
+		} else if ok {
+			c.mem = r.ring.mem
+			c.mem.acquire()
+			return c, nil
+		}
+		ready, taking := r.listen(t)
+		if !taking {
+			r.idle.Put(c)
+			return nil, nil
+		}
+		if ready {
 			continue
 		}
-		if _, err := kick.Read(counter[:]); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				return nil
-			}
-			return fmt.Errorf("wait for the guest: %w", err)
+		if err := t.kick.wait(); err != nil {
+			return nil, fmt.Errorf("wait for the guest: %w", err)
 		}
 		r.ignore()
 	}
 }
 
-// drain dispatches all available chains. It returns false if the loop shall end.
-func (r *run) drain(pausing <-chan struct{}) (bool, error) {
-	for {
-		select {
-		case <-pausing:
-			return false, nil
-		case <-r.ctx.Done():
-			return false, nil
-		default:
-		}
-		c := r.idle.Get().(*chain)
-		ok, err := r.ring.pop(c)
-		if !ok {
-			r.idle.Put(c)
-			return err == nil, err
-		}
-		c.mem = r.ring.mem
-		c.mem.acquire()
-		if !r.dispatch(c, pausing) {
-			r.ring.unpop()
-			r.free(c)
-			return false, nil
-		}
-	}
-}
-
-func (r *run) listen() bool {
+// listen asks for a kick when the next chain comes, and says if it has come and
+// if t is to take it.
+func (r *run) listen(t *taker) (ready, taking bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ring.listen()
+	if r.taker != t || r.failed {
+		return false, false
+	}
+	return r.ring.listen(), true
 }
 
 func (r *run) ignore() {
@@ -177,39 +196,62 @@ func (r *run) ignore() {
 	r.ring.ignore()
 }
 
-// dispatch gives c to an idle worker, to a new one, or to the first that gets
-// idle. It returns false if the loop shall end.
-func (r *run) dispatch(c *chain, pausing <-chan struct{}) bool {
-	select {
-	case r.chains <- c:
-		return true
-	default:
+// started notes that t is about to answer a chain, and has the next one, if it
+// is there, taken by another goroutine. It returns false if t is no longer the
+// taker.
+func (r *run) started(t *taker) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.taker != t || r.failed {
+		return false
 	}
-	if r.spare > 0 {
-		r.spare--
-		r.workers.Go(func() { r.protect(func() error { return r.work(c) }) })
-		return true
+	r.inFlight++
+	t.busy, t.since = true, time.Now()
+	if r.inFlight < r.maxInFlight && r.ring.ready() {
+		r.begin(t.kick)
+	} else if !r.armed {
+		r.arm(takesLong)
 	}
-	select {
-	case r.chains <- c:
-		return true
-	case <-pausing:
-	case <-r.ctx.Done():
-	}
-	return false
+	return true
 }
 
-// work answers c and then others, until the run ends.
-func (r *run) work(c *chain) error {
-	for {
-		if err := r.answer(c); err != nil {
-			return err
-		}
-		select {
-		case c = <-r.chains:
-		case <-r.ctx.Done():
-			return nil
-		}
+// finished notes that t has answered its chain, and says if it is still the
+// taker.
+func (r *run) finished(t *taker) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inFlight--
+	t.busy = false
+	return r.taker == t
+}
+
+// arm has look called after d. It is not stopped when a request ends, but left
+// for the next: to set it for each would wake a thread each time. r.mu is held.
+func (r *run) arm(d time.Duration) {
+	r.armed = true
+	if r.overdue == nil {
+		r.overdue = time.AfterFunc(d, r.look)
+	} else {
+		r.overdue.Reset(d)
+	}
+}
+
+// look makes another goroutine the taker if a request has taken longer than
+// takesLong.
+func (r *run) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.armed = false
+	t := r.taker
+	switch {
+	case t == nil || !t.busy || r.failed:
+		return
+	case time.Since(t.since) < takesLong:
+		r.arm(takesLong - time.Since(t.since))
+	case r.inFlight == r.maxInFlight:
+		r.arm(takesLong)
+	default:
+		r.begin(t.kick)
 	}
 }
 
@@ -256,14 +298,12 @@ func (r *run) fail(err error) {
 	r.log.Error().Err(err).Msg("virtio 9P device is stopped until the guest resets it")
 	r.broken.signal()
 	r.reaper.Go(func() {
-		// No loop starts any more, and without one no worker does.
-		r.loops.Wait()
-		r.workers.Wait()
+		r.takers.Wait() // no other begins any more
 		r.channel.Close()
 	})
 }
 
-// setFailed stops the loop and the workers, and returns false if it is not the
+// setFailed stops the taker and the requests, and returns false if it is not the
 // first to do so.
 func (r *run) setFailed() bool {
 	r.mu.Lock()
@@ -273,8 +313,8 @@ func (r *run) setFailed() bool {
 	}
 	r.failed = true
 	r.cancel()
-	if r.kick != nil {
-		interrupt(r.kick)
+	if r.taker != nil {
+		r.taker.kick.interrupt.signal()
 	}
 	return true
 }
