@@ -3,6 +3,7 @@ module github.com/fsva/fsva
 go 1.26.0
 
 require (
+	github.com/go-git/go-billy/v5 v5.9.2
 	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/hugelgupf/p9 v0.4.1
 	github.com/mdlayher/vsock v1.2.1
