@@ -37,7 +37,9 @@ type appliance struct {
 	started time.Time
 
 	nfsListener   net.Listener
-	adminListener net.Listener // nil: no control address
+	adminListener net.Listener                   // nil: no control address
+	control       net.Listener                   // nil: no control socket
+	load          func() (*config.Config, error) // the configuration as it is now; nil if it came from flags alone
 	store         *state.Store
 	stateDir      string // empty if nothing survives
 	exports       *exportSet
@@ -58,8 +60,9 @@ type appliance struct {
 // an error, guests can mount. On an error nothing is left behind. The addresses
 // come first: they fail most often, and the state directory has not been
 // touched then.
-func start(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*appliance, error) {
+func start(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), log zerolog.Logger) (*appliance, error) {
 	a := &appliance{cfg: cfg, log: log, started: time.Now(), failed: make(chan error, 3), locks: lock.NewTable()}
+	a.load = load
 	for _, step := range []func(context.Context) error{a.listen, a.openState, a.openExports, a.serveNFS, a.serveP9, a.serveAdmin} {
 		if err := step(ctx); err != nil {
 			if undone := a.stop(); undone != nil {
@@ -126,18 +129,29 @@ func (a *appliance) serveNFS(context.Context) error {
 }
 
 func (a *appliance) serveAdmin(context.Context) error {
+	a.exports.revoke = a.revoke
 	if a.adminListener == nil {
 		return nil
 	}
 	server, err := admin.New(admin.Config{
 		Health: a.health, Status: a.status, Exports: a.exports.list, Log: a.log,
 		Collectors: []prometheus.Collector{a.ops.Collector("nfs4"), a.p9Ops.Collector("9p")},
+		Add:        a.exports.add, Remove: a.exports.remove, Reload: a.reload,
 	})
 	if err != nil {
 		return err
 	}
-	a.run("control", func() error { return server.Serve(a.adminListener) }, server.Shutdown)
+	a.run("admin", func() error { return server.Serve(a.adminListener) }, server.Shutdown)
+	if a.control != nil {
+		a.run("control", func() error { return server.ServeControl(a.control) }, server.ShutdownControl)
+	}
 	return nil
+}
+
+// revoke takes from the clients of all protocols what they hold in an export.
+func (a *appliance) revoke(ctx context.Context, exp *export.Export) {
+	a.nfs.Clients().Revoke(ctx, exp.ID)
+	a.p9.Revoke(exp)
 }
 
 // run serves in the background until shutdown. That serve returns earlier is a
@@ -175,13 +189,21 @@ func (a *appliance) health() []string {
 func (a *appliance) status() admin.Status {
 	st := admin.Status{
 		Version: version(), PID: os.Getpid(), Started: a.started, BootCount: a.store.BootCount(),
-		NFS: address(a.nfsListener), Admin: address(a.adminListener), State: a.stateDir,
+		NFS: address(a.nfsListener), Admin: address(a.adminListener), Control: a.controlPath(), State: a.stateDir,
 		Lease: time.Duration(a.cfg.Lease).Seconds(), Grace: a.cfg.GracePeriod().Seconds(),
 		InGrace: a.nfs.Clients().InGrace(),
 	}
 	st.Connections = a.rpc.Conns() + a.p9.Clients()
 	st.Clients, st.Sessions, st.Opens, st.Locks = a.nfs.Clients().Counts()
 	return st
+}
+
+// controlPath is where the control socket is, empty if there is none.
+func (a *appliance) controlPath() string {
+	if a.control == nil {
+		return ""
+	}
+	return a.control.Addr().String()
 }
 
 // address is what a listener is bound to.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"text/tabwriter"
 
@@ -31,13 +33,36 @@ func (q *question) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&q.output, "output", "o", "text", "`format`: text or json")
 }
 
-// ask gets path into v and prints it as JSON or with text.
-func (q *question) ask(cmd *cobra.Command, path string, v any, text func(io.Writer)) error {
+func (q *question) check() error {
 	if q.output != "text" && q.output != "json" {
 		return usagef("-o %s is no format; use text or json", q.output)
 	}
+	return nil
+}
+
+func (q *question) get(cmd *cobra.Command, path string, v any) error {
 	if err := admin.Get(cmd.Context(), q.admin, path, v); err != nil {
 		return fmt.Errorf("no appliance answers at %s: %w; start one with appliance serve, or name its address with --admin", q.admin, err)
+	}
+	return nil
+}
+
+// notOurs explains why the control socket cannot be connected to, if it is
+// that.
+func notOurs(socket string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return fmt.Errorf("the control socket %s is another user's: run this as the user of the appliance", socket)
+}
+
+// ask gets path into v and prints it as JSON or with text.
+func (q *question) ask(cmd *cobra.Command, path string, v any, text func(io.Writer)) error {
+	if err := q.check(); err != nil {
+		return err
+	}
+	if err := q.get(cmd, path, v); err != nil {
+		return err
 	}
 	if q.output == "json" {
 		enc := json.NewEncoder(cmd.OutOrStdout())

@@ -24,11 +24,21 @@ type exportSet struct {
 	store *state.Store
 	log   zerolog.Logger
 
-	mu     sync.Mutex // guards served; a reload and a listing may meet
-	served []served
-	// retired are file systems that are exported no longer. They stay open
-	// until the end, since clients may have files open in them.
-	retired []vfs.FS
+	// revoke takes away what clients hold in an export that is served no
+	// longer. It is set before the first change.
+	revoke func(context.Context, *export.Export)
+
+	changing sync.Mutex // held while the set changes; before mu
+	cfg      *config.Config
+	added    []config.Export // at run time; a reload keeps them
+
+	mu      sync.Mutex // guards what follows; a change and a listing may meet
+	served  []served
+	leaving map[uint32]chan struct{} // file systems that are being closed, by export id
+
+	retiring sync.WaitGroup // goroutines that close what is served no longer
+	ctx      context.Context
+	cancel   context.CancelFunc // has them wait no longer
 }
 
 // served is an export with what its operator wrote.
@@ -43,13 +53,14 @@ func newExportSet(ctx context.Context, cfg *config.Config, store *state.Store, l
 	if err != nil {
 		return nil, err
 	}
-	x := &exportSet{table: table, store: store, log: log}
+	x := &exportSet{table: table, store: store, log: log, leaving: make(map[uint32]chan struct{}), revoke: func(context.Context, *export.Export) {}}
+	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x, x.apply(ctx, cfg)
 }
 
 // apply serves the exports of cfg from now on. A file system whose export
 // keeps its name and URL stays as it is; others are opened. If one cannot be
-// opened, nothing changes. It is called by one goroutine at a time.
+// opened, nothing changes. x.changing is held, but at the start.
 func (x *exportSet) apply(ctx context.Context, cfg *config.Config) (err error) {
 	var next []served
 	var opened []vfs.FS
@@ -76,6 +87,7 @@ func (x *exportSet) apply(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	x.swap(next)
+	x.cfg = cfg
 	return nil
 }
 
@@ -93,7 +105,7 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 	s = served{url: spec.URL, options: e.Options()}
 	old, kept := x.find(spec.Name, spec.URL)
 	if kept {
-		s.Export = export.New(old.ID, spec, old.FS)
+		s.Export = old.With(spec)
 		if old.Exclusive != spec.Exclusive || old.Sync != spec.Sync {
 			x.log.Warn().Str("export", spec.Name).Msg("exclusive and sync reach the file system itself only at the next start")
 		}
@@ -105,6 +117,9 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 	id, err := x.store.ExportID(spec.Name + "=" + spec.URL)
 	if err != nil {
 		return s, false, fmt.Errorf("state: %w", err)
+	}
+	if err := x.awaitClosed(ctx, id); err != nil {
+		return s, false, fmt.Errorf("export %s: %w", spec.Name, err)
 	}
 	fs, err := adapters.Open(ctx, spec.URL, adapters.Env{
 		Log:       x.log.With().Str("export", spec.Name).Logger(),
@@ -135,7 +150,15 @@ func (x *exportSet) swap(next []served) {
 	for _, old := range x.served {
 		if _, kept := find(next, old.Name, old.url); !kept {
 			x.log.Info().Str("export", old.Name).Str("url", old.url).Msg("export removed")
-			x.retired = append(x.retired, old.FS)
+			closed := make(chan struct{})
+			x.leaving[old.ID] = closed
+			x.retiring.Go(func() {
+				x.retire(old)
+				x.mu.Lock()
+				delete(x.leaving, old.ID)
+				x.mu.Unlock()
+				close(closed)
+			})
 		}
 	}
 	x.served = next
@@ -179,13 +202,15 @@ func (x *exportSet) list(ctx context.Context) []admin.Export {
 
 // close closes every file system. No call is under way.
 func (x *exportSet) close() error {
+	x.cancel()
+	x.retiring.Wait()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	all := x.retired
+	var all []vfs.FS
 	for _, s := range x.served {
 		all = append(all, s.FS)
 	}
-	x.served, x.retired = nil, nil
+	x.served = nil
 	return closeAll(all)
 }
 

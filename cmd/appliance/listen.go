@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/fsva/fsva/cmd/appliance/config"
@@ -43,7 +45,29 @@ func (a *appliance) listenAdmin() error {
 	}
 	a.adminListener = l
 	a.onStop(closing(l))
+	if a.control, err = listenControl(); err != nil {
+		a.log.Warn().Err(err).Msg("no control socket: export add, rm and reload do not work, SIGHUP does")
+		return nil
+	}
+	a.onStop(closing(a.control))
 	return nil
+}
+
+// listenControl makes the control socket of this process in a directory that
+// is only this user's.
+func listenControl() (net.Listener, error) {
+	dir := "/run/fsva"
+	if os.Geteuid() != 0 {
+		base := os.Getenv("XDG_RUNTIME_DIR")
+		if !filepath.IsAbs(base) {
+			return nil, errors.New("$XDG_RUNTIME_DIR is not set")
+		}
+		dir = filepath.Join(base, "fsva")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return listenUnix(filepath.Join(dir, fmt.Sprintf("control-%d", os.Getpid())))
 }
 
 // closing closes a listener, which the server on it may have done already.

@@ -79,12 +79,12 @@ func listenUnix(path string) (net.Listener, error) {
 	l, err := lc.Listen(context.Background(), "unix", path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
 		if err := unix.Unlink(path); err != nil {
-			return nil, fmt.Errorf("p9 socket %s: remove the old one: %w", path, err)
+			return nil, fmt.Errorf("socket %s: remove the old one: %w", path, err)
 		}
 		l, err = lc.Listen(context.Background(), "unix", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("p9 socket %s: %w", path, err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	return l, nil
 }

@@ -70,14 +70,18 @@ func serve(cmd *cobra.Command, s *settings) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	a, err := start(ctx, cfg, log)
+	load := s.load
+	if s.file == "" {
+		load = nil
+	}
+	a, err := start(ctx, cfg, load, log)
 	if err != nil {
 		return err
 	}
 	if err := a.announce(cmd.OutOrStdout()); err != nil {
 		return fmt.Errorf("standard output: %w", errors.Join(err, a.stop()))
 	}
-	failure := a.wait(ctx, s, hup)
+	failure := a.wait(ctx, hup)
 	restore() // a second signal ends the process at once
 	log.Info().Msg("stopping")
 	if err := a.stop(); failure == nil {
@@ -87,7 +91,7 @@ func serve(cmd *cobra.Command, s *settings) error {
 }
 
 // wait returns when ctx ends, or with the error that ended a server.
-func (a *appliance) wait(ctx context.Context, s *settings, hup <-chan os.Signal) error {
+func (a *appliance) wait(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,7 +99,7 @@ func (a *appliance) wait(ctx context.Context, s *settings, hup <-chan os.Signal)
 		case err := <-a.failed:
 			return err
 		case <-hup:
-			if err := a.reload(ctx, s); err != nil {
+			if err := a.reload(ctx); err != nil {
 				a.log.Error().Err(err).Msg("not reloaded; what was served is served on")
 			}
 		}
@@ -103,12 +107,11 @@ func (a *appliance) wait(ctx context.Context, s *settings, hup <-chan os.Signal)
 }
 
 // reload applies the exports of the configuration as it is now.
-func (a *appliance) reload(ctx context.Context, s *settings) error {
-	if s.file == "" {
-		a.log.Warn().Msg("nothing to reload: the configuration came from flags alone (see --config)")
-		return nil
+func (a *appliance) reload(ctx context.Context) error {
+	if a.load == nil {
+		return errors.New("there is nothing to reload: the configuration came from flags alone (see serve --config)")
 	}
-	cfg, err := s.load()
+	cfg, err := a.load()
 	if err != nil {
 		return err
 	}
@@ -117,10 +120,10 @@ func (a *appliance) reload(ctx context.Context, s *settings) error {
 	if dir, err := stateDir(cfg); err == nil && dir != "" && a.stateDir == "" {
 		a.log.Warn().Msg("there was nothing to remember at the start, so that guests of the new exports lose their files with a restart; start anew or name a directory with --state")
 	}
-	if err := a.exports.apply(ctx, cfg); err != nil {
+	if err := a.exports.reload(ctx, cfg); err != nil {
 		return err
 	}
-	a.log.Info().Str("file", s.file).Int("exports", len(cfg.Exports)).Msg("reloaded")
+	a.log.Info().Int("exports", len(cfg.Exports)).Msg("reloaded")
 	return nil
 }
 

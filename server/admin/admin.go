@@ -7,6 +7,13 @@
 //	GET /api/v1/status     Status
 //	GET /api/v1/exports    list of Export
 //
+// What changes the appliance is answered only at its control socket, a Unix
+// socket that only its user can connect to; [Status] tells where it is:
+//
+//	POST   /api/v1/exports         NewExport
+//	DELETE /api/v1/exports/{name}
+//	POST   /api/v1/reload
+//
 // The package knows nothing of the rest of the appliance but what the
 // functions in [Config] tell it. [Get] is the client of the API.
 package admin
@@ -32,6 +39,7 @@ type Status struct {
 	BootCount uint64    `json:"boot_count"` // starts on this state directory, this one included
 	NFS       string    `json:"nfs"`        // address served
 	Admin     string    `json:"admin"`      // address served
+	Control   string    `json:"control"`    // socket, empty if there is none
 	State     string    `json:"state"`      // directory, empty if nothing survives a restart
 	Lease     float64   `json:"lease_seconds"`
 	Grace     float64   `json:"grace_seconds"`
@@ -72,6 +80,11 @@ type Config struct {
 	Exports    func(context.Context) []Export
 	Collectors []prometheus.Collector // beside those of the Go runtime, the process and Counts
 	Log        zerolog.Logger
+
+	// What the control socket is for.
+	Add    func(ctx context.Context, export string) error
+	Remove func(ctx context.Context, name string) error
+	Reload func(context.Context) error
 }
 
 // Bounds on what a caller of the control address may take.
@@ -82,10 +95,11 @@ const (
 	idleTimeout  = 2 * time.Minute
 )
 
-// Server answers on the control address.
+// Server answers on the control address and the control socket.
 type Server struct {
-	cfg  Config
-	http http.Server
+	cfg     Config
+	http    http.Server
+	control http.Server
 }
 
 // New makes a Server; it fails if two collectors have a metric in common.
@@ -104,30 +118,45 @@ func New(cfg Config) (*Server, error) {
 	mux.HandleFunc("GET /api/v1/exports", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusOK, s.cfg.Exports(r.Context()))
 	})
-	s.http = http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: readTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(cfg.Log, "", 0),
-	}
+	s.bound(&s.http, mux)
+	s.bound(&s.control, s.changes())
 	return s, nil
 }
 
-// Serve answers on l until Shutdown and then returns nil.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+// bound has h answer on srv, within bounds.
+func (s *Server) bound(srv *http.Server, h http.Handler) {
+	srv.Handler = h
+	srv.ReadHeaderTimeout = readTimeout
+	srv.ReadTimeout = readTimeout
+	srv.WriteTimeout = writeTimeout
+	srv.IdleTimeout = idleTimeout
+	srv.MaxHeaderBytes = maxHeader
+	srv.ErrorLog = log.New(s.cfg.Log, "", 0)
+}
+
+// Serve answers on the control address until Shutdown and then returns nil.
+func (s *Server) Serve(l net.Listener) error { return serve(&s.http, l) }
+
+// ServeControl is Serve for the control socket. Who can connect to it is not
+// asked who they are either.
+func (s *Server) ServeControl(l net.Listener) error { return serve(&s.control, l) }
+
+func serve(srv *http.Server, l net.Listener) error {
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
 // Shutdown lets requests under way finish, until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.http.Shutdown(ctx); err != nil {
-		return s.http.Close()
+func (s *Server) Shutdown(ctx context.Context) error { return shutdown(ctx, &s.http) }
+
+// ShutdownControl is Shutdown for the control socket.
+func (s *Server) ShutdownControl(ctx context.Context) error { return shutdown(ctx, &s.control) }
+
+func shutdown(ctx context.Context, srv *http.Server) error {
+	if err := srv.Shutdown(ctx); err != nil {
+		return srv.Close()
 	}
 	return nil
 }

@@ -3,19 +3,35 @@ package nfs
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/vfs/export"
 )
 
 // enter checks that the client may use an export at all: its address, not
-// what its users may do.
+// what its users may do. The export's file system stays open until the
+// COMPOUND has been answered.
 func (c *compound) enter(exp *export.Export) nfs4.Status {
-	if exp == c.entered || exp.Admits(peerAddr(c.call.Conn.RemoteAddr())) {
-		c.entered = exp
+	switch {
+	case slices.Contains(c.entered, exp):
 		return nfs4.OK
+	case !exp.Admits(peerAddr(c.call.Conn.RemoteAddr())):
+		return nfs4.ErrAccess
+	case !exp.Acquire():
+		return nfs4.ErrStale
 	}
-	return nfs4.ErrAccess
+	c.entered = append(c.entered, exp)
+	return nfs4.OK
+}
+
+// leave gives back the exports that were entered.
+func (c *compound) leave() {
+	for _, exp := range c.entered {
+		exp.Release()
+	}
+	clear(c.entered)
+	c.entered = c.entered[:0]
 }
 
 // peerAddr returns the IP address of a connection's other end. The zero Addr,

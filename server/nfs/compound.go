@@ -37,8 +37,8 @@ type compound struct {
 	// cred is the caller as credFor sees it; made when first asked for.
 	cred    *vfs.Cred
 	credFor *export.Export
-	// entered is the export last found open to the client.
-	entered *export.Export
+	// entered are the exports in use: see enter.
+	entered []*export.Export
 
 	// What SEQUENCE brought; nil outside a session.
 	client    *clients.Client
@@ -68,12 +68,16 @@ var compounds = sync.Pool{New: func() any { return new(compound) }}
 // serveCompound answers COMPOUND (RFC 8881 §16.2).
 func (s *Server) serveCompound(call *rpc.Call) rpc.AcceptStat {
 	c := compounds.Get().(*compound)
-	*c = compound{srv: s, call: call, args: &call.Args, reply: &call.Reply, replyMax: maxReplyNoSession, start: call.Reply.Len()}
+	*c = compound{
+		srv: s, call: call, args: &call.Args, reply: &call.Reply, replyMax: maxReplyNoSession, start: call.Reply.Len(),
+		entered: c.entered,
+	}
 	ok := c.run()
 	if c.slotUsed {
 		c.finishSlot()
 	}
-	*c = compound{}
+	c.leave()
+	*c = compound{entered: c.entered}
 	compounds.Put(c)
 	if !ok {
 		return rpc.GarbageArgs

@@ -267,6 +267,7 @@ func (c *compound) grantOpen(a *openArgs, target object, cred *vfs.Cred, file vf
 			}
 			return c.openNode(target.node, cred, how, a.claim == nfs4.ClaimPrevious)
 		},
+		Export: target.exp,
 	}
 	if created == nil {
 		if st := c.checkRegular(&target); st != nfs4.OK {

@@ -26,7 +26,8 @@ type pseudoFS struct {
 const pseudoRootID = 1
 
 func newPseudo(exports *export.Table, now time.Time) *export.Export {
-	return &export.Export{ID: 0, Name: "", FS: &pseudoFS{exports: exports, since: vfs.TimespecOf(now)}, ReadOnly: true}
+	fs := &pseudoFS{exports: exports, since: vfs.TimespecOf(now)}
+	return export.New(0, export.Spec{Options: export.Options{ReadOnly: true}}, fs)
 }
 
 func (p *pseudoFS) Root() vfs.Node { return &pseudoNode{fs: p} }

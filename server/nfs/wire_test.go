@@ -50,8 +50,8 @@ func start(t testing.TB) *rig {
 	}
 	var err error
 	r.table, err = export.NewTable([]*export.Export{
-		{ID: 1, Name: "data", FS: r.data},
-		{ID: 2, Name: "src", FS: src, ReadOnly: true},
+		export.New(1, export.Spec{Name: "data"}, r.data),
+		export.New(2, export.Spec{Name: "src", Options: export.Options{ReadOnly: true}}, src),
 	})
 	if err != nil {
 		t.Fatal(err)

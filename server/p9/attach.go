@@ -59,6 +59,8 @@ func (r *request) attach() error {
 		return vfs.ENOENT
 	case !exp.Admits(r.s.addr):
 		return vfs.EACCES
+	case !r.use(exp):
+		return vfs.ENOENT
 	}
 	r.exp = exp
 	r.mayBlockOnMetadata()

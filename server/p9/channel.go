@@ -42,7 +42,7 @@ func (s *Server) NewChannel(peer string, opt ChannelOptions) *Channel {
 	c.session.only, c.session.addr = opt.Export, opt.Addr
 	c.session.maxLockWaits = min(c.session.maxLockWaits, channelLockWaits)
 	s.mu.Lock()
-	s.channels++
+	s.sessions[c.session] = struct{}{}
 	s.mu.Unlock()
 	return c
 }
@@ -53,9 +53,6 @@ func (c *Channel) Close() {
 	c.once.Do(func() {
 		c.cancel()
 		c.session.close()
-		c.srv.mu.Lock()
-		c.srv.channels--
-		c.srv.mu.Unlock()
 	})
 }
 
@@ -83,7 +80,7 @@ func (c *Channel) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
 	c.session.register(r)
 	// Also where memory goes away and touching it panics.
 	defer func() {
-		r.putFIDs()
+		r.giveBack()
 		r.finish()
 		r.mem.Release()
 		*r = request{}

@@ -72,6 +72,7 @@ func (s *session) release(f *fid) {
 		}
 		s.srv.cfg.Locks.SetShare(s.ctx, o.key, o.share, 0, 0) // less cannot fail
 		o.Close()
+		f.exp.Release()
 	}
 	if f.xattr != nil {
 		s.giveXattrBytes(f.xattr.size)

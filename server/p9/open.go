@@ -88,8 +88,12 @@ func (r *request) openFile(f *fid, flags uint32, file vfs.File) (err error) {
 	if err != nil {
 		return closing(file, err)
 	}
+	if !f.exp.Acquire() {
+		return closing(o.File, vfs.ESTALE)
+	}
 	o.key, o.share = lockKey(f.exp.ID, f.node), r.s.newShare()
 	if err := r.setShare(o, share); err != nil {
+		f.exp.Release()
 		return closing(o.File, err)
 	}
 	f.open = o

@@ -40,12 +40,15 @@ type request struct {
 	exp   *export.Export // of the first fid, as it is now
 	held  [2]*fid
 	nheld int
+	used  [2]*export.Export // each in use
+	nused int
 
 	waiting bool // for a lock, which others may have to unlock first
 
 	// Guarded by s.mu while the request is registered, which serial tells.
 	serial  uint64
 	cancel  context.CancelFunc // nil unless the request may block
+	unhook  func() bool        // from the end of the export
 	aborted bool
 	done    chan struct{} // closed when the request has been answered
 }
@@ -71,8 +74,11 @@ func (r *request) answer(room int) {
 	r.room = min(room, r.s.messageLimit())
 	r.start = r.out.begin(r.typ+1, r.tag)
 	err := r.dispatch()
-	if err == nil && len(r.out.buf)-r.start+r.direct > r.room {
+	switch {
+	case err == nil && len(r.out.buf)-r.start+r.direct > r.room:
 		err = syscall.EMSGSIZE
+	case err != nil && r.exp != nil && r.exp.Context().Err() != nil:
+		err = vfs.ESTALE // whatever it was that ended with the export
 	}
 	var errno vfs.Errno
 	if err != nil {
@@ -83,7 +89,7 @@ func (r *request) answer(room int) {
 		r.out.uint32(uint32(errno))
 	}
 	r.out.end(r.start, r.direct)
-	r.putFIDs()
+	r.giveBack()
 	r.s.srv.cfg.Stats.Observe(uint32(r.typ), uint32(errno), time.Since(began))
 }
 
@@ -111,13 +117,24 @@ func (r *request) fid(num uint32) (*fid, error) {
 	r.held[r.nheld] = f
 	r.nheld++
 	exp := r.s.srv.cfg.Exports.ByID(f.exp.ID)
-	if exp == nil || exp.FS != f.exp.FS {
+	if exp == nil || exp.FS != f.exp.FS || !r.use(exp) {
 		return nil, vfs.ESTALE
 	}
 	if r.exp == nil {
 		r.exp = exp
 	}
 	return f, nil
+}
+
+// use has the file system of an export stay open until the request is answered.
+// It reports false if it is no longer exported.
+func (r *request) use(exp *export.Export) bool {
+	if !exp.Acquire() {
+		return false
+	}
+	r.used[r.nused] = exp
+	r.nused++
+	return true
 }
 
 // fidToChange is fid for a request that changes the file system.
@@ -129,12 +146,18 @@ func (r *request) fidToChange(num uint32) (*fid, error) {
 	return f, err
 }
 
-func (r *request) putFIDs() {
+// giveBack ends the use of fids and exports.
+func (r *request) giveBack() {
 	for i := range r.nheld {
 		r.s.put(r.held[i])
 		r.held[i] = nil
 	}
 	r.nheld = 0
+	for i := range r.nused {
+		r.used[i].Release()
+		r.used[i] = nil
+	}
+	r.nused = 0
 }
 
 // cred is who the file system sees when the fid is used. The user's group is
@@ -167,6 +190,9 @@ func (r *request) mayBlock() {
 	r.ctx, cancel = context.WithCancel(r.base)
 	r.s.mu.Lock()
 	r.cancel = cancel
+	if r.exp != nil {
+		r.unhook = context.AfterFunc(r.exp.Context(), cancel)
+	}
 	if r.aborted {
 		cancel()
 	}
@@ -187,6 +213,10 @@ func (r *request) finish() {
 	r.s.unregister(r)
 	if r.cancel != nil {
 		r.cancel()
+	}
+	if r.unhook != nil {
+		r.unhook()
+		r.unhook = nil
 	}
 	r.cancel, r.aborted, r.ctx = nil, false, r.base
 }

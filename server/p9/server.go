@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,7 +71,7 @@ type Server struct {
 	mu        sync.Mutex // guards what follows; a leaf
 	conns     map[*conn]struct{}
 	listeners map[net.Listener]struct{}
-	channels  int
+	sessions  map[*session]struct{} // of connections and channels
 	closing   bool
 	running   sync.WaitGroup // connections
 	watchOnce sync.Once
@@ -85,7 +87,7 @@ func New(cfg Config) *Server {
 	if cfg.InGrace == nil {
 		cfg.InGrace = func() bool { return false }
 	}
-	s := &Server{cfg: cfg, seed: maphash.MakeSeed(), watch: newWatch(), conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{}}
+	s := &Server{cfg: cfg, seed: maphash.MakeSeed(), watch: newWatch(), conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -159,7 +161,7 @@ func (s *Server) serve1(nc net.Conn) {
 		return
 	}
 	c := newConn(s, nc)
-	s.conns[c] = struct{}{}
+	s.conns[c], s.sessions[c.session] = struct{}{}, struct{}{}
 	s.running.Add(1)
 	s.watchOnce.Do(func() { s.watching.Go(func() { s.watch.run(s.ctx) }) })
 	s.mu.Unlock()
@@ -176,7 +178,18 @@ func (s *Server) serve1(nc net.Conn) {
 func (s *Server) Clients() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns) + s.channels
+	return len(s.sessions)
+}
+
+// Revoke takes away what clients have open and locked in an export that is no
+// longer served.
+func (s *Server) Revoke(exp *export.Export) {
+	s.mu.Lock()
+	sessions := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	for _, c := range sessions {
+		c.revoke(exp)
+	}
 }
 
 // Shutdown stops accepting and reading, lets the requests under way finish,

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/fsva/fsva/vfs"
+	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
 )
 
@@ -69,6 +70,9 @@ func (s *session) messageLimit() int {
 func (s *session) close() {
 	s.clunkAll()
 	s.srv.cfg.Locks.ReleaseClient(s)
+	s.srv.mu.Lock()
+	delete(s.srv.sessions, s)
+	s.srv.mu.Unlock()
 }
 
 // clunkAll takes away all fids.
@@ -78,6 +82,23 @@ func (s *session) clunkAll() {
 	s.fids = make(map[uint32]*fid)
 	s.mu.Unlock()
 	for _, f := range all {
+		s.put(f)
+	}
+}
+
+// revoke takes what is open away from the fids of a file system that is no
+// longer served. What is done with them is answered ESTALE.
+func (s *session) revoke(exp *export.Export) {
+	var gone []*fid
+	s.mu.Lock()
+	for num, f := range s.fids {
+		if f.exp.FS == exp.FS && !f.plain() {
+			s.fids[num] = &fid{exp: f.exp, node: f.node, caller: f.caller, refs: 1}
+			gone = append(gone, f)
+		}
+	}
+	s.mu.Unlock()
+	for _, f := range gone {
 		s.put(f)
 	}
 }

@@ -108,7 +108,9 @@ func openDoors(t *stage, s *server) []door {
 // startVirtiofsd returns the socket of a virtiofsd that exports dir.
 func startVirtiofsd(t *stage, dir string) string {
 	socket := filepath.Join(t.TempDir(), "virtiofsd")
-	cmd := guest.Virtiofsd("--shared-dir", dir, "--socket-path", socket, "--sandbox", "none", "--log-level", "error")
+	cmd := guest.Virtiofsd("--shared-dir", dir, "--socket-path", socket, "--sandbox", "none",
+		"--inode-file-handles", "prefer", // or it keeps a descriptor for each file that the guest knows
+		"--log-level", "error")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := cmd.Start(); err != nil {

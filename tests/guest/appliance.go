@@ -99,6 +99,13 @@ func (a *Appliance) start(t testing.TB) {
 	}
 }
 
+// Verb has the appliance's binary ask the appliance that runs, at its default
+// control address, and returns what it printed.
+func (a *Appliance) Verb(t testing.TB, verb ...string) string {
+	t.Helper()
+	return a.net.Run(t, binary(t)+" "+strings.Join(verb, " "))
+}
+
 // Kill9 ends the appliance as a crash would.
 func (a *Appliance) Kill9(t testing.TB) {
 	t.Helper()

@@ -49,13 +49,19 @@ type Export struct {
 	Clients []netip.Prefix
 
 	creds credCache
+	life  *life
 }
 
 // New makes an export of fs by the rules of spec.
-func New(id uint32, spec Spec, fs vfs.FS) *Export {
+func New(id uint32, spec Spec, fs vfs.FS) *Export { return build(id, spec, fs, newLife()) }
+
+// With makes an export of the same file system by the rules of spec.
+func (e *Export) With(spec Spec) *Export { return build(e.ID, spec, e.FS, e.life) }
+
+func build(id uint32, spec Spec, fs vfs.FS, l *life) *Export {
 	o := &spec.Options
 	return &Export{
-		ID: id, Name: spec.Name, FS: fs,
+		ID: id, Name: spec.Name, FS: fs, life: l,
 		ReadOnly: o.ReadOnly, Sync: o.Sync, Exclusive: o.Exclusive, Cache: o.Cache,
 		Squash: o.Squash, AnonUID: o.AnonUID, AnonGID: o.AnonGID, Clients: o.Clients,
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fsva/fsva/vfs"
@@ -94,6 +95,59 @@ func TestCredIsTheCallersOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+	wg.Wait()
+}
+
+func TestFileSystemIsIdleWhenAllWhoAcquiredItHaveReleasedIt(t *testing.T) {
+	e := newTest(1, "x", SquashRoot)
+	other := e.With(Spec{Name: "x"})
+	if !e.Acquire() || !other.Acquire() {
+		t.Fatal("not acquired")
+	}
+	idle := e.Retire()
+	if e.Acquire() || other.Acquire() {
+		t.Error("acquired after the end")
+	}
+	e.Release()
+	select {
+	case <-idle:
+		t.Error("idle though somebody uses it")
+	default:
+	}
+	if other.Context().Err() == nil {
+		t.Error("who waits is not told")
+	}
+	other.Release()
+	<-idle
+	if e.Acquire() {
+		t.Error("acquired when idle")
+	}
+}
+
+func TestFileSystemIsIdleAtOnceIfNobodyUsesIt(t *testing.T) {
+	e := newTest(1, "x", SquashRoot)
+	e.Acquire()
+	e.Release()
+	<-e.Retire()
+}
+
+func TestExportIsAcquiredByManyAtATime(t *testing.T) {
+	e := newTest(1, "x", SquashRoot)
+	var open atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for e.Acquire() {
+				open.Add(1)
+				open.Add(-1)
+				e.Release()
+			}
+		})
+	}
+	<-e.Retire()
+	if n := open.Load(); n != 0 {
+		t.Errorf("idle while %d use it", n)
 	}
 	wg.Wait()
 }

@@ -91,6 +91,15 @@ func (c *Config) Given(key string) bool {
 	return ok
 }
 
+// Export returns where the export of that name is in Exports, -1 if there is
+// none.
+func (c *Config) Export(name string) int {
+	return slices.IndexFunc(c.Exports, func(e Export) bool {
+		spec, err := e.Spec()
+		return err == nil && spec.Name == name
+	})
+}
+
 // Check returns everything that is wrong with the settings, each error naming
 // the file and line or the flag. It opens nothing.
 func (c *Config) Check() (errs Errors) {

@@ -124,4 +124,16 @@ func (c *Client) stateCounts() (opens, locks int) {
 	return len(c.opens), len(c.states) - len(c.opens)
 }
 
+// opensIn returns the opens of files of an export.
+func (c *Client) opensIn(exportID uint32) (opens []*Open) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, o := range c.opens {
+		if key.file.Export == exportID {
+			opens = append(opens, o)
+		}
+	}
+	return opens
+}
+
 var _ lock.Client = (*Client)(nil)

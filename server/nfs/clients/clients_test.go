@@ -12,6 +12,7 @@ import (
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/state"
 	"github.com/fsva/fsva/vfs"
+	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
 )
 
@@ -26,12 +27,14 @@ type world struct {
 	table *lock.Table
 	reg   *Registry
 
+	export *export.Export
+
 	mu  sync.Mutex
 	now time.Time
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: t.TempDir(), now: time.Unix(1e9, 0)}
+	w := &world{t: t, dir: t.TempDir(), now: time.Unix(1e9, 0), export: export.New(1, export.Spec{Name: "data"}, nil)}
 	w.start()
 	t.Cleanup(func() { w.store.Close() })
 	return w
@@ -118,7 +121,7 @@ func (f nullFile) Close() error { *f.closed++; return nil }
 func (w *world) open(c *Client, owner, file string, access, deny lock.Share) (*Open, *int, error) {
 	closed := new(int)
 	o, _, err := c.Open(context.Background(), &OpenArgs{
-		Owner: owner, Key: lock.Key{Export: 1, Handle: file}, Access: access, Deny: deny,
+		Owner: owner, Key: lock.Key{Export: 1, Handle: file}, Access: access, Deny: deny, Export: w.export,
 		Open: func(vfs.OpenFlags) (vfs.File, error) { return nullFile{closed: closed}, nil },
 	})
 	return o, closed, err

@@ -4,12 +4,14 @@ import (
 	"sync"
 
 	"github.com/fsva/fsva/vfs"
+	"github.com/fsva/fsva/vfs/export"
 )
 
 // File is a vfs.File that is shared by the open it belongs to and the reads
 // and writes under way; the last to release it closes it.
 type File struct {
 	vfs.File
+	exp  *export.Export
 	how  vfs.OpenFlags
 	slot *fileSlot
 	refs int // guarded by slot.mu
@@ -23,6 +25,7 @@ func (f *File) Release() {
 	f.slot.mu.Unlock()
 	if last {
 		f.File.Close()
+		f.exp.Release()
 	}
 }
 
@@ -51,11 +54,11 @@ func (s *fileSlot) flags() vfs.OpenFlags {
 	return s.cur.how
 }
 
-// replace puts f in the place of what is there.
-func (s *fileSlot) replace(f vfs.File, how vfs.OpenFlags) {
+// replace puts f, by which exp is in use, in the place of what is there.
+func (s *fileSlot) replace(f vfs.File, exp *export.Export, how vfs.OpenFlags) {
 	s.mu.Lock()
 	old := s.cur
-	s.cur = &File{File: f, how: how, slot: s, refs: 1}
+	s.cur = &File{File: f, exp: exp, how: how, slot: s, refs: 1}
 	s.mu.Unlock()
 	if old != nil {
 		old.Release()

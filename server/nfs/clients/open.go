@@ -7,6 +7,7 @@ import (
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/vfs"
+	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
 )
 
@@ -59,9 +60,23 @@ type OpenArgs struct {
 	Owner        string
 	Key          lock.Key
 	Access, Deny lock.Share
+	// Export is whose file it is. It is in use while the file is open.
+	Export *export.Export
 	// Open opens the file for how; it is called only when the open has no
 	// File that can do as much. The Open owns the result.
 	Open func(how vfs.OpenFlags) (vfs.File, error)
+}
+
+// openFile opens the file and notes that it is open.
+func (args *OpenArgs) openFile(how vfs.OpenFlags) (vfs.File, error) {
+	if !args.Export.Acquire() {
+		return nil, vfs.ESTALE
+	}
+	f, err := args.Open(how)
+	if err != nil {
+		args.Export.Release()
+	}
+	return f, err
 }
 
 // Open adds an OPEN to what the owner has open of the file (RFC 8881 §18.16).
@@ -111,12 +126,12 @@ func (o *Open) add(ctx context.Context, args *OpenArgs) error {
 		return err
 	}
 	if how := openFlags(access); o.file.flags()&how != how {
-		f, err := args.Open(how)
+		f, err := args.openFile(how)
 		if err != nil {
 			o.restoreShare(ctx)
 			return err
 		}
-		o.file.replace(f, how)
+		o.file.replace(f, args.Export, how)
 	}
 	if o.Client.isDead() {
 		o.file.close()

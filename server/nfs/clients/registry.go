@@ -190,6 +190,17 @@ func (r *Registry) Each(f func(*Client) bool) {
 	}
 }
 
+// Revoke takes away what clients have open and locked in an export that is no
+// longer served. What their requests then meet is NFS4ERR_STALE.
+func (r *Registry) Revoke(ctx context.Context, exportID uint32) {
+	r.Each(func(c *Client) bool {
+		for _, o := range c.opensIn(exportID) {
+			_ = o.Close(ctx) // or the client was faster
+		}
+		return true
+	})
+}
+
 // newClient makes an unconfirmed record. r.mu is held.
 func (r *Registry) newClient(id Identity) *Client {
 	r.serial++
