@@ -109,7 +109,7 @@ func openDoors(t *stage, s *server) []door {
 func startVirtiofsd(t *stage, dir string) string {
 	socket := filepath.Join(t.TempDir(), "virtiofsd")
 	cmd := guest.Virtiofsd("--shared-dir", dir, "--socket-path", socket, "--sandbox", "none",
-		"--inode-file-handles", "prefer", // or it keeps a descriptor for each file that the guest knows
+		"--inode-file-handles=prefer", // or it keeps a descriptor for each file that the guest knows
 		"--log-level", "error")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
