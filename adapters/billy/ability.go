@@ -10,13 +10,13 @@ import (
 )
 
 // What a billy.Filesystem may offer beyond billy. Each is found by assertion
-// on the file system, or on a file where it says so; none is needed. Two of
+// on the file system, or on what it says it is of; none is needed. Two of
 // billy's own belong here too: billy.Chmod and billy.Change, with which modes,
 // owners and times are the file system's rather than the index's. Names are
 // paths, as everywhere in billy.
 type (
 	// Linker makes hard links: os.Link. A file system that has it should
-	// tell numbers and link counts through FileInfo.Sys.
+	// have its FileInfos tell numbers and link counts, see [Attrer].
 	Linker interface {
 		Link(oldname, newname string) error
 	}
@@ -59,6 +59,33 @@ type (
 	}
 
 	// io.WriterAt is of files, too: without it a write is Seek and Write.
+
+	// Attrer is of os.FileInfos. The attributes that Valid names are the
+	// node's own, also those that billy has no word for:
+	//
+	//   - vfs.AttrFileID is a stable number: never that of another node, also
+	//     not after the node is gone (mix in a generation where numbers are used
+	//     again). With it a node keeps its handle when something else than this
+	//     adapter renames it, and several names of one file are known for what
+	//     they are.
+	//   - vfs.AttrChange is a counter that moves with every change of the node.
+	//     It shows changes made by others where times are too coarse.
+	//   - vfs.AttrTimes has the times of access and of change too, to the
+	//     nanosecond.
+	//   - vfs.AttrOwner, AttrNlink, AttrSpace, AttrRdev and AttrBirth.
+	//
+	// Without it a *syscall.Stat_t that Sys returns is understood too, but
+	// for its inode number, which a kernel uses again.
+	Attrer interface {
+		Attr() vfs.Attr
+	}
+
+	// Limiter is a file system that has methods for more than it can do, as
+	// a wrapper of others has: of Caps it counts what is false of
+	// HardLinks, SpecialFiles and Xattrs, and what is true of ReadOnly.
+	Limiter interface {
+		Caps() vfs.Caps
+	}
 )
 
 // abilities are what was found of a file system.
@@ -85,29 +112,38 @@ func find(fs billy.Filesystem) (a abilities) {
 	a.mkdir, _ = fs.(Mkdirer)
 	a.readOnly = !billy.CapabilityCheck(fs, billy.WriteCapability)
 	a.both = billy.CapabilityCheck(fs, billy.ReadAndWriteCapability)
+	if l, ok := fs.(Limiter); ok {
+		a.limit(l.Caps())
+	}
 	return a
 }
 
-// native is what a FileInfo tells of a node. Beyond os.FileInfo's own methods
-// it is what Sys returns: a *vfs.Attr, of which the attributes count that its
-// Valid names, or a *syscall.Stat_t, of which all count but the inode number,
-// which a kernel uses again. The package comment says what each is good for.
-// Mtime is always there; Valid has AttrTimes where the other times are too.
+func (a *abilities) limit(caps vfs.Caps) {
+	if !caps.HardLinks {
+		a.link = nil
+	}
+	if !caps.SpecialFiles {
+		a.node = nil
+	}
+	if !caps.Xattrs {
+		a.xattr = nil
+	}
+	a.readOnly = a.readOnly || caps.ReadOnly
+}
+
+// native is what a FileInfo tells of a node. Mtime is always there; Valid has
+// AttrTimes where the other times are too.
 func native(fi os.FileInfo) vfs.Attr {
 	a := vfs.Attr{
 		Valid: vfs.AttrType | vfs.AttrMode | vfs.AttrSize,
 		Type:  typeOf(fi.Mode()), Mode: modeOf(fi.Mode()), Size: uint64(max(fi.Size(), 0)),
 		Mtime: vfs.TimespecOf(fi.ModTime()),
 	}
-	switch sys := fi.Sys().(type) {
-	case *vfs.Attr:
-		if sys != nil {
-			overlay(&a, sys)
-		}
-	case *syscall.Stat_t:
-		if sys != nil {
-			overlay(&a, statAttr(sys))
-		}
+	if full, ok := fi.(Attrer); ok {
+		b := full.Attr()
+		overlay(&a, &b)
+	} else if st, ok := fi.Sys().(*syscall.Stat_t); ok && st != nil {
+		overlay(&a, statAttr(st))
 	}
 	return a
 }

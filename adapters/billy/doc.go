@@ -22,18 +22,11 @@
 //     again, on the assumption that this is when the file system writes. A write
 //     is never told to be stable without that.
 //
-// What a file system can do beyond billy it says by optional interfaces
-// (ability.go), and by what os.FileInfo.Sys returns. A *vfs.Attr there tells
-// the attributes that its Valid names:
+// What a file system can do beyond billy it says by optional interfaces, which
+// are all in ability.go.
 //
-//   - AttrFileID is a stable number: never that of another node, also not after
-//     the node is gone (mix in a generation where numbers are used again). With it
-//     a node keeps its handle when something else than this adapter renames it,
-//     and several names of one file are known for what they are.
-//   - AttrChange is a counter that moves with every change of the node. It shows
-//     changes made by others where times are too coarse.
-//   - AttrTimes has the time of access and of change too, AttrOwner, AttrNlink,
-//     AttrSpace, AttrRdev and AttrBirth what billy has no word for.
+// [FromVFS] goes the other way: any vfs.FS as a billy.Filesystem, for go-git,
+// go-nfs and other tools that take one.
 //
 // # Locks
 //

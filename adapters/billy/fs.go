@@ -39,8 +39,8 @@ type Options struct {
 	// file beyond that is closed in between and opened again.
 	MaxOpen int
 
-	// Forget is how long a node may go without being named until Compact
-	// takes away its number; default 90 days. See FS.Compact.
+	// Forget is how long a node may go without being named until its number
+	// can be taken away; default 90 days. See FS.Compact.
 	Forget time.Duration
 
 	// ReadOnly refuses changes.
@@ -71,6 +71,9 @@ type FS struct {
 	lists listings
 
 	verifier atomic.Uint64
+
+	stop    context.CancelFunc // of the goroutine that compacts
+	stopped sync.WaitGroup
 }
 
 const (
@@ -113,6 +116,9 @@ func New(under billy.Filesystem, opt Options) (*FS, error) {
 		f.names.Close()
 		return nil, err
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	f.stopped.Go(func() { f.compactDaily(ctx) })
 	return f, nil
 }
 
@@ -232,6 +238,8 @@ func (f *FS) WriteVerifier() uint64 { return f.verifier.Load() }
 
 // Close implements vfs.FS.
 func (f *FS) Close() error {
+	f.stop()
+	f.stopped.Wait()
 	err := f.files.closeAll()
 	return errors.Join(err, f.names.Close())
 }

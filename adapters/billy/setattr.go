@@ -3,6 +3,7 @@ package billy
 import (
 	"context"
 	"os"
+	"syscall"
 
 	"github.com/go-git/go-billy/v5"
 
@@ -204,15 +205,18 @@ func (f *FS) settle(p place, fi os.FileInfo, w wish) error {
 	})
 }
 
-// ask has the file system change what it can. Owner comes before mode, since
+// ask has the file system change what it can. That cred may do it was checked
+// before: what the file system does not permit, it does not permit to this
+// process, as with chown to one that is not root. Owner comes before mode, since
 // chown(2) takes bits of that away.
 func (f *FS) ask(p place, has *vfs.Attr, w wish) (asked bool, err error) {
 	try := func(err error) error {
 		if err == nil {
 			asked = true
 		}
-		if unsupported(err) {
-			return nil
+		switch errno := vfs.ErrnoOf(errnoOf(err)); errno {
+		case vfs.EPERM, vfs.EACCES, vfs.EOPNOTSUPP, syscall.ENOSYS:
+			return nil // then it is the index that keeps it
 		}
 		return errnoOf(err)
 	}
