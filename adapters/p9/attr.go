@@ -56,10 +56,11 @@ func (h *held) attr() (vfs.Attr, error) {
 		Ctime:  timespec(p.CTimeSeconds, p.CTimeNanoSeconds),
 		Btime:  timespec(p.BTimeSeconds, p.BTimeNanoSeconds),
 	}
-	if valid.BTime {
+	// Many echo the mask they were asked with, so 0 counts as not told.
+	if valid.BTime && a.Btime != (vfs.Timespec{}) {
 		a.Valid |= vfs.AttrBirth
 	}
-	if valid.DataVersion {
+	if valid.DataVersion && p.DataVersion != 0 {
 		a.Change = p.DataVersion
 	} else {
 		a.Change = mix(uint64(a.Ctime.Sec), uint64(a.Ctime.Nsec), uint64(a.Mtime.Sec), uint64(a.Mtime.Nsec), h.stamp.Load())

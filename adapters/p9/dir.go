@@ -23,6 +23,9 @@ const (
 // good as these are where entries come and go. No lock is held while emit
 // runs.
 func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (eof bool, err error) {
+	if n.fs.opt.IndexOffsets {
+		return n.readWhole(cred, cookie, want, emit)
+	}
 	offset := uint64(0)
 	if cookie != 0 {
 		if cookie <= cookieBase {
@@ -32,7 +35,6 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 	}
 	for {
 		entries, err := n.readBatch(cred, offset)
-		entries = behind(entries, offset)
 		if err != nil || len(entries) == 0 {
 			return err == nil, err
 		}
@@ -44,7 +46,7 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 			if e.Name == "." || e.Name == ".." {
 				continue
 			}
-			d, err := n.dirEntry(e, want)
+			d, err := n.dirEntry(e, offset+cookieBase, want)
 			if err != nil {
 				return false, err
 			}
@@ -64,25 +66,31 @@ func behind(entries p9.Dirents, offset uint64) p9.Dirents {
 	return entries
 }
 
-// readBatch reads entries behind an offset. It does so through a File opened
-// for it, because some file systems count from where the last Readdir ended.
+// readBatch reads entries behind an offset.
 func (n *node) readBatch(cred *vfs.Cred, offset uint64) (entries p9.Dirents, err error) {
 	err = n.shared(func(h *held) error {
 		if _, err := h.search(cred, mayRead); err != nil {
 			return err
 		}
-		f, err := h.open(p9.ReadOnly)
-		if err != nil {
-			return err
-		}
-		defer f.unref()
-		entries, err = f.file.Readdir(offset, batch)
-		if err == io.EOF {
-			err = nil
-		}
-		return errno(err)
+		entries, err = h.readdir(offset)
+		return err
 	})
 	return entries, err
+}
+
+// readdir reads entries behind an offset. It does so through a File opened for
+// it, because some file systems count from where the last Readdir ended.
+func (h *held) readdir(offset uint64) (p9.Dirents, error) {
+	f, err := h.open(p9.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer f.unref()
+	entries, err := f.file.Readdir(offset, batch)
+	if err == io.EOF || len(entries) > 0 { // a lasting error comes again
+		err = nil
+	}
+	return behind(entries, offset), errno(err)
 }
 
 // entryTypes are those of the QID types that say it all.
@@ -93,8 +101,8 @@ var entryTypes = map[p9.QIDType]vfs.FileType{
 
 // dirEntry makes an entry as ReadDir emits it. The error is one of the
 // directory.
-func (n *node) dirEntry(e *p9.Dirent, want vfs.AttrMask) (*vfs.DirEntry, error) {
-	d := &vfs.DirEntry{Name: e.Name, Cookie: e.Offset + cookieBase, FileID: e.QID.Path, Type: entryTypes[e.QID.Type]}
+func (n *node) dirEntry(e *p9.Dirent, cookie uint64, want vfs.AttrMask) (*vfs.DirEntry, error) {
+	d := &vfs.DirEntry{Name: e.Name, Cookie: cookie, FileID: e.QID.Path, Type: entryTypes[e.QID.Type]}
 	known := vfs.AttrFileID
 	if d.Type != vfs.TypeUnknown {
 		known |= vfs.AttrType

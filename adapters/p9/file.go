@@ -89,7 +89,12 @@ func (h *held) open(flags p9.OpenFlags) (*fid, error) {
 	}
 	if err != nil {
 		f.unref()
-		return nil, gone(err)
+		// The library's server says EINVAL where the name was removed, and
+		// the flags are never invalid.
+		if err = gone(err); err == vfs.EINVAL {
+			err = vfs.ESTALE
+		}
+		return nil, err
 	}
 	return f, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,10 @@ type Options struct {
 	// Exclusive says that nobody else changes the tree, so that the change
 	// of a directory is told as atomic.
 	Exclusive bool
+	// IndexOffsets is for file systems whose Readdir offsets count entries,
+	// so that they mean something else once an entry comes or goes. Each
+	// page of a listing reads the whole directory then.
+	IndexOffsets bool
 	// Nodes is how many nodes are remembered, so that their handles are
 	// known: 0 is 262,144. One costs some 300 bytes and its name.
 	Nodes int
@@ -60,6 +65,7 @@ type FS struct {
 	tree  sync.RWMutex // see the package comment
 	nodes *table
 	root  *node
+	seed  maphash.Seed // of the cookies that are hashes of names
 }
 
 // New attaches once and makes a file system of what it gets. Permissions are
@@ -84,19 +90,26 @@ func New(a p9.Attacher, opt Options) (vfs.FS, error) {
 	if opt.Files <= 0 {
 		opt.Files = 4096
 	}
-	f := &FS{opt: opt, nodes: newTable(opt.Nodes, opt.Files, qid.Path, top)}
+	f := &FS{opt: opt, seed: maphash.MakeSeed(), nodes: newTable(opt.Nodes, opt.Files, qid.Path, top)}
 	f.resolver, _ = a.(Resolver)
 	if f.resolver == nil {
 		rand.Read(f.tag[:]) // so that an earlier start's handles are known as such
 	}
 	f.verifier.Store(uint64(time.Now().UnixNano()))
-	f.root = f.node(qid.Path)
+	f.root = f.node(qid.Path, 0)
 	return f, nil
 }
 
+// handleSize is that of the tag, QID.Path and entry.born.
+const handleSize = 8 + 8 + 4
+
 // node returns the node with that QID.Path.
-func (f *FS) node(id uint64) *node {
-	return &node{fs: f, id: id, handle: binary.BigEndian.AppendUint64(f.tag[:len(f.tag):len(f.tag)], id)}
+func (f *FS) node(id uint64, born uint32) *node {
+	handle := make([]byte, 0, handleSize)
+	handle = append(handle, f.tag[:]...)
+	handle = binary.BigEndian.AppendUint64(handle, id)
+	handle = binary.BigEndian.AppendUint32(handle, born)
+	return &node{f, id, born, handle}
 }
 
 // Root implements vfs.FS.
@@ -104,13 +117,13 @@ func (f *FS) Root() vfs.Node { return f.root }
 
 // Resolve implements vfs.FS.
 func (f *FS) Resolve(_ context.Context, handle []byte) (vfs.Node, error) {
-	if len(handle) != len(f.tag)+8 {
+	if len(handle) != handleSize {
 		return nil, vfs.EBADHANDLE
 	}
 	if [8]byte(handle) != f.tag {
 		return nil, vfs.ESTALE
 	}
-	n := f.node(binary.BigEndian.Uint64(handle[len(f.tag):]))
+	n := f.node(binary.BigEndian.Uint64(handle[8:]), binary.BigEndian.Uint32(handle[16:]))
 	f.tree.RLock()
 	defer f.tree.RUnlock()
 	h, err := n.hold()

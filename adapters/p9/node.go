@@ -13,6 +13,7 @@ import (
 type node struct {
 	fs     *FS
 	id     uint64
+	born   uint32 // see entry
 	handle []byte
 }
 
@@ -29,8 +30,11 @@ func (n *node) Handle() []byte { return n.handle }
 // hold puts the node in use. FS.tree is held, and no entry.op that a walk from
 // the root could need.
 func (n *node) hold() (*held, error) {
-	e := n.fs.nodes.use(n.id)
-	if e == nil {
+	e, err := n.fs.nodes.use(n.id, n.born)
+	switch {
+	case err != nil:
+		return nil, err
+	case e == nil:
 		return n.revive()
 	}
 	f, err := n.fs.reach(e)
@@ -113,6 +117,11 @@ func (f *FS) walkTo(e *entry, p place) *fid {
 func (n *node) shared(do func(h *held) error) error {
 	n.fs.tree.RLock()
 	defer n.fs.tree.RUnlock()
+	return n.read(do)
+}
+
+// read is shared with FS.tree held.
+func (n *node) read(do func(h *held) error) error {
 	h, err := n.hold()
 	if err != nil {
 		return err
@@ -130,6 +139,11 @@ func (n *node) alone(do func(h *held) error) error {
 	}
 	n.fs.tree.RLock()
 	defer n.fs.tree.RUnlock()
+	return n.change(do)
+}
+
+// change is alone with FS.tree held.
+func (n *node) change(do func(h *held) error) error {
 	h, err := n.hold()
 	if err != nil {
 		return err
@@ -199,7 +213,8 @@ func (h *held) walk(name string) (*held, error) {
 		return nil, err
 	}
 	fs := h.fs
-	return &held{fs.node(qid.Path), fs.nodes.adopt(qid.Path, place{h.entry, name}, next.ref()), next}, nil
+	e := fs.nodes.adopt(qid.Path, place{h.entry, name}, next.ref())
+	return &held{fs.node(e.id, e.born), e, next}, nil
 }
 
 // Parent implements vfs.Node.
@@ -214,8 +229,8 @@ func (n *node) Parent(context.Context, *vfs.Cred) (parent vfs.Node, err error) {
 		case h.entry == n.fs.nodes.root:
 			return vfs.ENOENT
 		}
-		if id, ok := n.fs.nodes.parent(h.entry); ok {
-			parent = n.fs.node(id)
+		if dir := n.fs.nodes.parent(h.entry); dir != nil {
+			parent = n.fs.node(dir.id, dir.born)
 			return nil
 		}
 		parent, err = h.above()
@@ -232,8 +247,9 @@ func (h *held) above() (vfs.Node, error) {
 		return nil, gone(err)
 	}
 	fs := h.fs
-	fs.nodes.release(fs.nodes.adopt(qid.Path, place{}, f))
-	return fs.node(qid.Path), nil
+	e := fs.nodes.adopt(qid.Path, place{}, f)
+	defer fs.nodes.release(e)
+	return fs.node(e.id, e.born), nil
 }
 
 // made is what a File for the library is told about who makes something.

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/fsva/fsva/adapters/mem"
+	"github.com/hugelgupf/p9/p9"
+
 	p9fs "github.com/fsva/fsva/adapters/p9"
 	"github.com/fsva/fsva/vfs"
 	"github.com/fsva/fsva/vfs/vfstest"
@@ -13,7 +15,12 @@ import (
 func loop(t *testing.T, size int64, opt p9fs.Options) vfs.FS {
 	inner := mem.New(mem.Options{Size: size})
 	t.Cleanup(func() { inner.Close() })
-	fs, err := p9fs.New(p9fs.Attacher(inner, p9fs.AttachOptions{}), opt)
+	return open(t, p9fs.Attacher(inner, p9fs.AttachOptions{}), opt)
+}
+
+func open(t *testing.T, a p9.Attacher, opt p9fs.Options) vfs.FS {
+	t.Helper()
+	fs, err := p9fs.New(a, opt)
 	if err != nil {
 		t.Fatal(err)
 	}

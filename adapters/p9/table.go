@@ -12,7 +12,8 @@ import (
 // entry is what is known of one node. It stays in the table while it is in
 // use, and after that until others need the room.
 type entry struct {
-	id uint64 // QID.Path
+	id   uint64 // QID.Path
+	born uint32 // how many nodes had that QID.Path before
 
 	// op gives the guarantees of p9.File: see the package comment.
 	op sync.RWMutex
@@ -55,14 +56,18 @@ type table struct {
 	opened map[*entry]struct{}
 	// floor is the highest stamp of an entry that had to go: what comes
 	// back must not seem older than that.
-	floor   uint64
+	floor uint64
+	// removed counts the nodes that had a QID.Path and were removed, for
+	// file systems that give theirs again, as inode numbers are. At most
+	// maxEntries are remembered.
+	removed map[uint64]uint32
 	dropped []*fid // to be given back without mu
 }
 
 func newTable(maxEntries, maxFIDs int, root uint64, f *fid) *table {
 	t := &table{
 		maxEntries: maxEntries, maxFIDs: maxFIDs,
-		byID: make(map[uint64]*entry), opened: make(map[*entry]struct{}),
+		byID: make(map[uint64]*entry), opened: make(map[*entry]struct{}), removed: make(map[uint64]uint32),
 	}
 	t.root = &entry{id: root, fid: f, users: 1} // for ever in use
 	t.byID[root] = t.root
@@ -79,15 +84,20 @@ func (t *table) unlock() {
 	}
 }
 
-// use returns the entry of a node, in use, or nil if there is none.
-func (t *table) use(id uint64) *entry {
+// use returns the entry of a node, in use, or nil if there is none. ESTALE if
+// another node has its number now.
+func (t *table) use(id uint64, born uint32) (*entry, error) {
 	t.mu.Lock()
 	defer t.unlock()
 	e := t.byID[id]
-	if e != nil {
-		t.pin(e)
+	switch {
+	case e == nil && t.removed[id] == born:
+		return nil, nil
+	case e == nil || e.born != born:
+		return nil, vfs.ESTALE
 	}
-	return e
+	t.pin(e)
+	return e, nil
 }
 
 // pin puts an entry in use. mu is held.
@@ -114,6 +124,7 @@ func (t *table) settle(e *entry) {
 		return
 	}
 	if e.dead {
+		t.bury(e)
 		t.remove(e)
 		return
 	}
@@ -123,6 +134,18 @@ func (t *table) settle(e *entry) {
 	for len(t.byID) > t.maxEntries && t.idle.Len() > 0 {
 		t.remove(t.idle.Back().Value.(*entry))
 	}
+}
+
+// bury makes sure that what gets the number of a removed node next is not
+// taken for it. mu is held.
+func (t *table) bury(e *entry) {
+	if len(t.removed) >= t.maxEntries {
+		for id := range t.removed {
+			delete(t.removed, id)
+			break
+		}
+	}
+	t.removed[e.id] = e.born + 1
 }
 
 // remove forgets an entry that nothing needs. mu is held.
@@ -170,8 +193,13 @@ func (t *table) adopt(id uint64, p place, f *fid) *entry {
 	t.mu.Lock()
 	defer t.unlock()
 	e := t.byID[id]
+	if e != nil && e.dead && len(e.opens) == 0 { // others still work with what had the number
+		t.bury(e)
+		t.remove(e)
+		e = nil
+	}
 	if e == nil {
-		e = &entry{id: id}
+		e = &entry{id: id, born: t.removed[id]}
 		e.stamp.Store(t.floor)
 		t.byID[id] = e
 	}
@@ -313,14 +341,14 @@ func (t *table) clear() {
 	}
 }
 
-// parent returns the directory that an entry was met in.
-func (t *table) parent(e *entry) (id uint64, ok bool) {
+// parent returns the directory that an entry was met in, or nil.
+func (t *table) parent(e *entry) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(e.places) == 0 {
-		return 0, false
+		return nil
 	}
-	return e.places[0].dir.id, true
+	return e.places[0].dir
 }
 
 // named notes a further place of an entry that is in use.
