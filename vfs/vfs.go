@@ -287,6 +287,43 @@ type (
 		// RemoveXattr fails with ENODATA if there is none.
 		RemoveXattr(ctx context.Context, cred *Cred, name string) error
 	}
+
+	// LockSharer is a regular file on which programs other than the
+	// appliance, perhaps on other machines, lock byte ranges too.
+	LockSharer interface {
+		// ShareLocks begins to lock the file for the appliance as a whole.
+		ShareLocks(ctx context.Context) (SharedLocks, error)
+	}
+)
+
+// SharedLocks are the locks that the appliance as a whole holds on a file, and
+// which others see. Locks of its guests do not meet here, those of one appliance
+// and of another do. Ranges have an offset and a length as in fcntl(2): length 0
+// reaches to wherever the file ends. The methods are called one at a time.
+type SharedLocks interface {
+	// Set makes kind what the appliance holds of the range. EAGAIN if others
+	// hold what excludes that: then nothing changes. It does not wait for them.
+	Set(ctx context.Context, off, length int64, kind LockKind) error
+	// Test returns what others hold that would exclude kind on the range; its
+	// kind is Unlocked if there is nothing.
+	Test(ctx context.Context, off, length int64, kind LockKind) (SharedLock, error)
+	// Close gives back all locks.
+	Close() error
+}
+
+// SharedLock is a lock that others hold.
+type SharedLock struct {
+	Off, Length int64
+	Kind        LockKind
+}
+
+// LockKind is how bytes are locked.
+type LockKind uint8
+
+const (
+	Unlocked LockKind = iota
+	LockedRead
+	LockedWrite
 )
 
 // XattrFlags say what SetXattr does when the attribute exists (setxattr(2)).

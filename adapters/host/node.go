@@ -18,10 +18,11 @@ type node struct {
 }
 
 var (
-	_ vfs.Node    = (*node)(nil)
-	_ vfs.Linker  = (*node)(nil)
-	_ vfs.Mknoder = (*node)(nil)
-	_ vfs.Xattrer = (*node)(nil)
+	_ vfs.Node       = (*node)(nil)
+	_ vfs.Linker     = (*node)(nil)
+	_ vfs.Mknoder    = (*node)(nil)
+	_ vfs.Xattrer    = (*node)(nil)
+	_ vfs.LockSharer = (*node)(nil)
 )
 
 // Handle implements vfs.Node.

@@ -58,6 +58,7 @@ func (c *compound) lock() nfs4.Status {
 	if wait {
 		req.Notify = c.notifier(owner, sid)
 	}
+	c.mayBlockOn(&c.cur)
 	var holder *lock.Holder
 	if fresh {
 		o, st := c.findOpen(sid)
@@ -139,6 +140,7 @@ func (c *compound) lockt() nfs4.Status {
 	if c.srv.clients.InGrace() {
 		return nfs4.ErrGrace
 	}
+	c.mayBlockOn(&c.cur)
 	holder, err := c.srv.locks.Test(c.call.Ctx, c.cur.key(), clients.LockOwner(c.client, owner), rng, typ)
 	switch {
 	case err != nil:
@@ -166,6 +168,7 @@ func (c *compound) locku() nfs4.Status {
 	if st != nfs4.OK {
 		return st
 	}
+	c.mayBlockOn(&c.cur)
 	if sid, err = l.Unlock(rng); err != nil {
 		return statusOf(err)
 	}

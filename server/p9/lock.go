@@ -72,6 +72,7 @@ func (r *request) lock() error {
 	}
 	table, owner := r.s.srv.cfg.Locks, r.s.lockOwner(&a)
 	if a.typ == lockUnlock {
+		r.mayBlockOnMetadata()
 		if err := table.Unlock(o.key, owner, a.rng); err != nil {
 			return err
 		}
@@ -96,6 +97,7 @@ func (r *request) lock() error {
 		r.out.uint8(lockSuccess)
 		return nil
 	}
+	r.mayBlockOnMetadata()
 	holder, err := table.Lock(r.ctx, o.key, owner, a.rng, typ)
 	switch {
 	case err != nil:
@@ -117,6 +119,7 @@ func (r *request) getlock() error {
 	if err != nil {
 		return err
 	}
+	r.mayBlockOnMetadata()
 	holder, err := r.s.srv.cfg.Locks.Test(r.ctx, o.key, r.s.lockOwner(&a), a.rng, typ)
 	if err != nil {
 		return err

@@ -79,11 +79,12 @@ var (
 // Table holds all locks. Its methods may be called from many goroutines; none
 // calls a Client, or a function it was given, with a lock of its own held.
 //
-// Locks are taken in the order waiting, one shard.mu, index.mu.
+// Locks are taken in the order sharedFile.mu, waiting, one shard.mu, index.mu.
 type Table struct {
-	seed   maphash.Seed
-	shards [64]shard
-	index  index
+	seed    maphash.Seed
+	shards  [64]shard
+	index   index
+	beneath beneath
 
 	// waiting makes one of the search for a circle of waiters and the start
 	// of the wait that might close it.
@@ -101,9 +102,13 @@ type shard struct {
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table {
+func NewTable(options ...func(*Table)) *Table {
 	t := &Table{seed: maphash.MakeSeed(), waits: make(map[Owner]*waiter)}
 	t.index.clients = make(map[Client]*holdings)
+	t.beneath.files = make(map[Key]*sharedFile)
+	for _, o := range options {
+		o(t)
+	}
 	for i := range t.shards {
 		t.shards[i].index = &t.index
 		t.shards[i].files = make(map[Key]*file)
@@ -188,7 +193,7 @@ func expire(ctx context.Context, c Client) (bool, error) {
 // refuse that, or give it back.
 func (t *Table) ReleaseClient(c Client) {
 	for _, f := range t.index.files(c) {
-		t.peek(f.key, func(f *file) { f.releaseClient(c) })
+		t.less(f.key, whole, func(f *file) { f.releaseClient(c) })
 	}
 }
 
@@ -231,6 +236,14 @@ func (t *Table) Lock(ctx context.Context, k Key, owner Owner, r Range, typ Type)
 	if owner == (Owner{}) {
 		return nil, vfs.EINVAL
 	}
+	shared, err := t.enterShared(ctx, k, true)
+	if err != nil {
+		return nil, err
+	}
+	if shared != nil {
+		defer t.leaveShared(k, shared)
+		return t.lockShared(ctx, shared, k, owner, r, typ)
+	}
 	return t.obstacle(ctx, func() (s *span, err error) {
 		t.on(k, func(f *file) {
 			if s = f.obstacle(owner, r, typ); s == nil {
@@ -244,6 +257,22 @@ func (t *Table) Lock(ctx context.Context, k Key, owner Owner, r Range, typ Type)
 // Test returns a lock that would be in the way of Lock, nil if there is none.
 // Errors are Client.Expire's.
 func (t *Table) Test(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
+	shared, err := t.enterShared(ctx, k, true)
+	if err != nil {
+		return nil, err
+	}
+	if shared != nil {
+		defer t.leaveShared(k, shared)
+	}
+	by, err := t.testOwn(ctx, k, owner, r, typ)
+	if by == nil && err == nil && shared != nil {
+		return shared.test(ctx, r, typ)
+	}
+	return by, err
+}
+
+// testOwn is Test of the table's own locks.
+func (t *Table) testOwn(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
 	return t.obstacle(ctx, func() (s *span, err error) {
 		t.peek(k, func(f *file) { s = f.obstacle(owner, r, typ) })
 		return s, nil
@@ -273,8 +302,18 @@ func (t *Table) obstacle(ctx context.Context, try func() (*span, error)) (*Holde
 // would leave the client with more than 131072 ranges, because a hole makes two
 // of one.
 func (t *Table) Unlock(k Key, owner Owner, r Range) (err error) {
-	t.peek(k, func(f *file) { err = f.unlock(owner, r) })
+	t.less(k, r, func(f *file) { err = f.unlock(owner, r) })
 	return err
+}
+
+// less runs do, which gives back locks on r, and gives them back beneath.
+func (t *Table) less(k Key, r Range, do func(*file)) {
+	shared, _ := t.enterShared(context.Background(), k, false) // asks nobody
+	t.peek(k, do)
+	if shared != nil {
+		t.restore(k, shared, r)
+		t.leaveShared(k, shared)
+	}
 }
 
 // HasLocks reports whether owner holds a byte-range lock on the file.
@@ -285,5 +324,5 @@ func (t *Table) HasLocks(k Key, owner Owner) (has bool) {
 
 // ReleaseOwner gives back the byte-range locks of an owner on a file.
 func (t *Table) ReleaseOwner(k Key, owner Owner) {
-	t.peek(k, func(f *file) { f.unlock(owner, whole) }) // needs no more ranges: cannot fail
+	t.less(k, whole, func(f *file) { f.unlock(owner, whole) }) // needs no more ranges: cannot fail
 }

@@ -39,6 +39,13 @@ func (t *Table) LockWait(ctx context.Context, k Key, owner Owner, r Range, typ T
 	if owner == (Owner{}) {
 		return vfs.EINVAL
 	}
+	switch shared, err := t.enterShared(ctx, k, true); {
+	case err != nil:
+		return err
+	case shared != nil:
+		t.leaveShared(k, shared)
+		return t.waitShared(ctx, k, owner, r, typ)
+	}
 	if done, err := t.lockAtOnce(k, owner, r, typ); done {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/fsva/fsva/server/rpc"
 	"github.com/fsva/fsva/server/stats"
 	"github.com/fsva/fsva/state"
+	"github.com/fsva/fsva/vfs"
 	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
 )
@@ -61,7 +62,8 @@ type appliance struct {
 // come first: they fail most often, and the state directory has not been
 // touched then.
 func start(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), log zerolog.Logger) (*appliance, error) {
-	a := &appliance{cfg: cfg, log: log, started: time.Now(), failed: make(chan error, 3), locks: lock.NewTable()}
+	a := &appliance{cfg: cfg, log: log, started: time.Now(), failed: make(chan error, 3)}
+	a.locks = lock.NewTable(lock.WithBeneath(a.sharedLocks))
 	a.load = load
 	for _, step := range []func(context.Context) error{a.listen, a.openState, a.openExports, a.serveNFS, a.serveP9, a.serveAdmin} {
 		if err := step(ctx); err != nil {
@@ -146,6 +148,23 @@ func (a *appliance) serveAdmin(context.Context) error {
 		a.run("control", func() error { return server.ServeControl(a.control) }, server.ShutdownControl)
 	}
 	return nil
+}
+
+// sharedLocks has locks on a tree that others change, too, exclude those that
+// they take in the file system itself.
+func (a *appliance) sharedLocks(ctx context.Context, k lock.Key) (vfs.SharedLocks, error) {
+	exp := a.exports.table.ByID(k.Export)
+	if exp == nil || exp.Exclusive {
+		return nil, nil
+	}
+	node, err := exp.FS.Resolve(ctx, []byte(k.Handle))
+	if err != nil {
+		return nil, err
+	}
+	if n, ok := node.(vfs.LockSharer); ok {
+		return n.ShareLocks(ctx)
+	}
+	return nil, nil
 }
 
 // revoke takes from the clients of all protocols what they hold in an export.
