@@ -59,7 +59,7 @@ func (f *FS) compact(ino uint64, day uint32) (gone bool, err error) {
 		if err != nil {
 			return err
 		}
-		needed = len(entries) > 0 || r.Kept != 0
+		needed = len(entries) > 0 || !r.Bare()
 		if r.Seen >= day { // since it was found
 			return nil
 		}

@@ -241,6 +241,9 @@ func (f *FS) Close() error {
 	f.stop()
 	f.stopped.Wait()
 	err := f.files.closeAll()
+	if !f.can.readOnly {
+		f.levelGraveyard()
+	}
 	return errors.Join(err, f.names.Close())
 }
 

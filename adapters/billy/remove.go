@@ -195,9 +195,7 @@ func (f *FS) cleanGraveyard() error {
 			return err
 		}
 	}
-	if len(graves) > 0 {
-		_ = f.under.Remove(graveyard) // fails if something of others is there
-	}
+	f.levelGraveyard()
 	return f.names.Update(func(tx *index.Tx) error {
 		removed, err := tx.Removed()
 		for _, r := range removed {
@@ -205,6 +203,14 @@ func (f *FS) cleanGraveyard() error {
 		}
 		return err
 	})
+}
+
+// levelGraveyard removes the graveyard if it is empty. It is made again when it
+// is needed.
+func (f *FS) levelGraveyard() {
+	if fi, err := f.under.Lstat(graveyard); err == nil && fi.IsDir() && f.empty(graveyard) == nil {
+		_ = f.under.Remove(graveyard)
+	}
 }
 
 // raise puts a file back whose name was not taken away, if the name is free,

@@ -54,6 +54,12 @@ const (
 	KeptMtime
 )
 
+// Bare reports that of the node's attributes the table knows none that was set:
+// only, perhaps, when the node was last changed.
+func (r *Record) Bare() bool {
+	return r.Kept&^KeptMtime == 0 && (r.Kept == 0 || r.Mtime == r.MtimeBase)
+}
+
 // Entry is what a name leads to. Cookies come from the same sequence as
 // numbers: a name that is new to a directory comes behind all others.
 type Entry struct {
