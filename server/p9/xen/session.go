@@ -1,0 +1,177 @@
+package xen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/fsva/fsva/server/rpc"
+)
+
+// ringInfo is what a front end tells about a ring.
+type ringInfo struct {
+	ref  uint32 // grant of the interface page
+	port uint32 // of the event channel
+}
+
+// session is the time that a front end is connected: its rings at work. They
+// carry one 9P session, and a request may come on any.
+type session struct {
+	channel Channel
+	infos   []ringInfo
+	rings   []*ring         // one for each
+	ctx     context.Context // of the requests
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+
+	once   sync.Once
+	failed chan struct{} // closed when the session cannot go on
+	err    error         // why; read it after failed is closed
+}
+
+// connect opens the rings of a front end and serves them with a channel that
+// newChannel makes. It is up to the caller to end the session.
+func connect(hv hypervisor, domain uint32, infos []ringInfo, newChannel func() (Channel, error)) (*session, error) {
+	s := &session{infos: infos, failed: make(chan struct{})}
+	for i, info := range infos {
+		var r *ring
+		err := protect(func() (err error) {
+			r, err = openRing(hv, domain, info.ref, info.port)
+			return err
+		})
+		if err != nil {
+			s.closeRings()
+			return nil, fmt.Errorf("ring %d: %w", i, err)
+		}
+		s.rings = append(s.rings, r)
+	}
+	channel, err := newChannel()
+	if err != nil {
+		s.closeRings()
+		return nil, err
+	}
+	s.channel = channel
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	for _, r := range s.rings {
+		s.workers.Go(func() {
+			s.fail(r.listen())
+		})
+		r.taking.Lock()
+		s.follow(r)
+		r.taking.Unlock()
+	}
+	return s, nil
+}
+
+func (s *session) closeRings() {
+	for _, r := range s.rings {
+		r.close()
+	}
+}
+
+// end stops the rings, waits for all requests and gives back the memory. It is
+// called once.
+func (s *session) end() {
+	s.cancel()
+	for _, r := range s.rings {
+		_ = r.events.Close() // ends who listens
+	}
+	s.workers.Wait()
+	s.channel.Close()
+	s.closeRings()
+}
+
+// fail ends all requests. What comes first is the reason, and the rest follows
+// from it, as it does from the end of the session.
+func (s *session) fail(err error) {
+	s.once.Do(func() {
+		s.err = err
+		s.cancel()
+		close(s.failed)
+	})
+}
+
+// takersPerRing is how many requests of a ring are answered at the same time.
+// Those that wait for locks are fewer.
+const takersPerRing = 32
+
+// follow has one more goroutine take requests of r. r.taking is held.
+func (s *session) follow(r *ring) {
+	r.takers++
+	r.idle.Add(1)
+	s.workers.Go(func() {
+		if err := protect(func() error { return s.take(r) }); err != nil {
+			s.fail(err)
+		}
+	})
+}
+
+// take takes requests and answers them until the session ends, each time it is
+// its turn. It is counted as idle.
+func (s *session) take(r *ring) error {
+	for {
+		msg, err := s.turn(r)
+		if err != nil {
+			return err
+		}
+		if err := s.answer(r, msg); err != nil {
+			return err
+		}
+		r.idle.Add(1)
+	}
+}
+
+// turn waits for the turn to take a request, and for the request. Then it is
+// the turn of the next, so that requests are taken while others are answered.
+func (s *session) turn(r *ring) (*rpc.Buffer, error) {
+	r.taking.Lock()
+	defer r.taking.Unlock()
+	msg, err := r.next(s.ctx)
+	if r.idle.Add(-1) == 0 && err == nil && r.takers < takersPerRing {
+		s.follow(r)
+	}
+	return msg, err
+}
+
+// answer has the channel answer a request, and releases it.
+func (s *session) answer(r *ring, msg *rpc.Buffer) error {
+	defer msg.Release()
+	room := r.room(msg.B)
+	reply := rpc.GetBuffer(room)
+	defer reply.Release()
+	n, err := s.channel.Do(s.ctx, [][]byte{msg.B}, [][]byte{reply.B})
+	switch {
+	case err != nil:
+		return err
+	case n < messageHeader || n > room:
+		return fmt.Errorf("answer of %d bytes in a room of %d", n, room)
+	}
+	return r.reply(s.ctx, reply.B[:n])
+}
+
+// protect calls f, and returns as an error what f panics with. In a goroutine
+// that touches the front end's memory, this can be memory that is not there any
+// more: SIGBUS, by which the whole process would end.
+func protect(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+	}()
+	return f()
+}
+
+// errGone is memory that a front end has taken back.
+var errGone = errors.New("memory that the front end granted is gone")
+
+// panicError tells memory that has vanished from a mistake in the program, of
+// which it says where.
+func panicError(p any) error {
+	if fault, ok := p.(interface{ Addr() uintptr }); ok {
+		return fmt.Errorf("%w, at %#x", errGone, fault.Addr())
+	}
+	return fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+}
