@@ -17,6 +17,32 @@ func (e *env) resolve(handle []byte) vfs.Node {
 	return n
 }
 
+// refusesRubbish wants that what only looks like the handle h does no harm.
+func (e *env) refusesRubbish(h []byte) {
+	e.Helper()
+	for n := range vfs.MaxNodeHandle + 1 {
+		for _, b := range []byte{0, 1, 0xff} {
+			_, err := e.fs.Resolve(e.ctx, bytes.Repeat([]byte{b}, n))
+			e.fails(err, vfs.EBADHANDLE, vfs.ESTALE)
+		}
+	}
+	for n := range h { // cut short
+		_, err := e.fs.Resolve(e.ctx, h[:n])
+		e.fails(err, vfs.EBADHANDLE, vfs.ESTALE)
+	}
+	// A changed one may well name something else: package export seals
+	// what guests get. It must not do harm.
+	for bit := range len(h) * 8 {
+		bad := bytes.Clone(h)
+		bad[bit/8] ^= 1 << (bit % 8)
+		if n, err := e.fs.Resolve(e.ctx, bad); err != nil {
+			e.fails(err, vfs.EBADHANDLE, vfs.ESTALE)
+		} else if _, err := n.GetAttr(e.ctx, vfs.AttrAll); err != nil {
+			e.fails(err, vfs.ESTALE)
+		}
+	}
+}
+
 var handleChecks = []check{
 	{name: "lead back to their nodes", run: func(e *env) {
 		_, _, err := e.root.Symlink(e.ctx, root, "link", "target", nil)
@@ -82,28 +108,7 @@ var handleChecks = []check{
 		e.fails(err, vfs.ESTALE)
 	}},
 	{name: "that are rubbish are refused", run: func(e *env) {
-		h := e.create(e.root, "file").Handle()
-		for n := range vfs.MaxNodeHandle + 1 {
-			for _, b := range []byte{0, 1, 0xff} {
-				_, err := e.fs.Resolve(e.ctx, bytes.Repeat([]byte{b}, n))
-				e.fails(err, vfs.EBADHANDLE, vfs.ESTALE)
-			}
-		}
-		for n := range h { // cut short
-			_, err := e.fs.Resolve(e.ctx, h[:n])
-			e.fails(err, vfs.EBADHANDLE, vfs.ESTALE)
-		}
-		// A changed one may well name something else: package export seals
-		// what guests get. It must not do harm.
-		for bit := range len(h) * 8 {
-			bad := bytes.Clone(h)
-			bad[bit/8] ^= 1 << (bit % 8)
-			if n, err := e.fs.Resolve(e.ctx, bad); err != nil {
-				e.fails(err, vfs.EBADHANDLE, vfs.ESTALE)
-			} else if _, err := n.GetAttr(e.ctx, vfs.AttrAll); err != nil {
-				e.fails(err, vfs.ESTALE)
-			}
-		}
+		e.refusesRubbish(e.create(e.root, "file").Handle())
 	}},
 }
 

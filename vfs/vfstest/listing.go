@@ -56,6 +56,59 @@ func (o once) add(e *env, name string) {
 	}
 }
 
+// listsOnce wants n entries, each once, in pages of that many.
+func (e *env) listsOnce(dir vfs.Node, page, n int) {
+	e.Helper()
+	seen := once{}
+	e.each(dir, page, 0, func(d *vfs.DirEntry) {
+		seen.add(e, d.Name)
+		if d.Cookie <= 2 {
+			e.Errorf("%q has cookie %d", d.Name, d.Cookie)
+		}
+	})
+	if len(seen) != n {
+		e.Errorf("%d of %d entries in pages of %d", len(seen), n, page)
+	}
+}
+
+// resumes wants that the cookie of any entry leads to the one behind it.
+func (e *env) resumes(dir vfs.Node) {
+	e.Helper()
+	var names []string
+	var cookies []uint64
+	e.each(dir, 1000, 0, func(d *vfs.DirEntry) { names, cookies = append(names, d.Name), append(cookies, d.Cookie) })
+	for i := range cookies {
+		var next string
+		e.page(dir, cookies[i], 1, 0, func(d *vfs.DirEntry) { next = d.Name })
+		want := ""
+		if i+1 < len(names) {
+			want = names[i+1]
+		}
+		if next != want {
+			e.Errorf("behind %q comes %q, want %q", names[i], next, want)
+		}
+	}
+}
+
+// listsAsLookedUp wants that a listing tells the same as Lookup and GetAttr.
+func (e *env) listsAsLookedUp(dir vfs.Node) {
+	e.Helper()
+	e.each(dir, 1, vfs.AttrAll|vfs.AttrNode, func(d *vfs.DirEntry) {
+		n := e.lookup(dir, d.Name)
+		a := e.attr(n)
+		switch {
+		case d.Err != nil:
+			e.Errorf("%q: %v", d.Name, d.Err)
+		case d.Node == nil || !same(d.Node, n):
+			e.Errorf("%q has another node", d.Name)
+		case d.FileID != a.FileID || d.Type != a.Type:
+			e.Errorf("%q is %d of type %d, GetAttr says %d of type %d", d.Name, d.FileID, d.Type, a.FileID, a.Type)
+		case d.Attr != a:
+			e.Errorf("%q: listed %+v, GetAttr says %+v", d.Name, d.Attr, a)
+		}
+	})
+}
+
 var listingChecks = []check{
 	{name: "of an empty directory ends at once", run: func(e *env) {
 		e.lists(e.root)
@@ -65,34 +118,12 @@ var listingChecks = []check{
 		const n = 300
 		e.fill(e.root, n)
 		for _, page := range []int{1, 2, 7, 100, n, n + 1} {
-			seen := once{}
-			e.each(e.root, page, 0, func(d *vfs.DirEntry) {
-				seen.add(e, d.Name)
-				if d.Cookie <= 2 {
-					e.Errorf("%q has cookie %d", d.Name, d.Cookie)
-				}
-			})
-			if len(seen) != n {
-				e.Errorf("%d of %d entries in pages of %d", len(seen), n, page)
-			}
+			e.listsOnce(e.root, page, n)
 		}
 	}},
 	{name: "resumes behind any entry", run: func(e *env) {
 		e.fill(e.root, 100)
-		var names []string
-		var cookies []uint64
-		e.each(e.root, 1000, 0, func(d *vfs.DirEntry) { names, cookies = append(names, d.Name), append(cookies, d.Cookie) })
-		for i := range cookies {
-			var next string
-			e.page(e.root, cookies[i], 1, 0, func(d *vfs.DirEntry) { next = d.Name })
-			want := ""
-			if i+1 < len(names) {
-				want = names[i+1]
-			}
-			if next != want {
-				e.Errorf("behind %q comes %q, want %q", names[i], next, want)
-			}
-		}
+		e.resumes(e.root)
 	}},
 	{name: "survives changes", run: func(e *env) {
 		const n = 500
@@ -136,20 +167,7 @@ var listingChecks = []check{
 		e.mkdir(e.root, "dir")
 		_, _, err := e.root.Symlink(e.ctx, root, "link", "target", nil)
 		e.ok(err)
-		e.each(e.root, 1, vfs.AttrAll|vfs.AttrNode, func(d *vfs.DirEntry) {
-			n := e.lookup(e.root, d.Name)
-			a := e.attr(n)
-			switch {
-			case d.Err != nil:
-				e.Errorf("%q: %v", d.Name, d.Err)
-			case d.Node == nil || !same(d.Node, n):
-				e.Errorf("%q has another node", d.Name)
-			case d.FileID != a.FileID || d.Type != a.Type:
-				e.Errorf("%q is %d of type %d, GetAttr says %d of type %d", d.Name, d.FileID, d.Type, a.FileID, a.Type)
-			case d.Attr != a:
-				e.Errorf("%q: listed %+v, GetAttr says %+v", d.Name, d.Attr, a)
-			}
-		})
+		e.listsAsLookedUp(e.root)
 	}},
 	{name: "of a large directory has each entry once", run: func(e *env) {
 		n := e.entries

@@ -14,7 +14,8 @@
 // reason; that the Caps tell the truth is checked too.
 //
 // A [Suite] has more to ask of file systems that outlive a Close or that can
-// fill up.
+// fill up. [ReadOnly] is for file systems that cannot be changed, such as
+// archives: it checks that one holds what the author says, and stays so.
 package vfstest
 
 import (
@@ -53,24 +54,31 @@ func Run(t *testing.T, open func(t *testing.T) vfs.FS) { Suite{Open: open}.Run(t
 
 // Run checks the contract.
 func (s Suite) Run(t *testing.T) {
-	for name := range s.Limits {
+	run(t, checks, s.Limits, func(t *testing.T) access {
+		x := access{open: func() vfs.FS { return s.Open(t) }, entries: s.entries()}
+		if s.Reopen != nil {
+			x.reopen = func(old vfs.FS) vfs.FS { return s.Reopen(t, old) }
+		}
+		if s.Small != nil {
+			x.small = func() vfs.FS { return s.Small(t) }
+		}
+		return x
+	})
+}
+
+// run runs checks as subtests but for those with limits.
+func run(t *testing.T, checks []check, limits map[string]string, bind func(*testing.T) access) {
+	for name := range limits {
 		if !slices.ContainsFunc(checks, func(c check) bool { return c.name == name }) {
 			t.Errorf("Limits: there is no check %q", name)
 		}
 	}
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
-			if why := s.Limits[c.name]; why != "" {
+			if why := limits[c.name]; why != "" {
 				t.Skip("a known limit: " + why)
 			}
-			x := access{open: func() vfs.FS { return s.Open(t) }, entries: s.entries()}
-			if s.Reopen != nil {
-				x.reopen = func(old vfs.FS) vfs.FS { return s.Reopen(t, old) }
-			}
-			if s.Small != nil {
-				x.small = func() vfs.FS { return s.Small(t) }
-			}
-			c.on(t, x)
+			c.on(t, bind(t))
 		})
 	}
 }
@@ -85,11 +93,12 @@ func (s Suite) entries() int {
 	return 100_000
 }
 
-// access is a Suite bound to the test of one check.
+// access is a Suite or ReadOnly bound to the test of one check.
 type access struct {
 	open, small func() vfs.FS
 	reopen      func(old vfs.FS) vfs.FS
-	entries     int
+	entries     int    // of Suite
+	tree        wanted // of ReadOnly
 }
 
 // TB is what checks need of a test. Tests of the suite itself have their own.
@@ -111,36 +120,42 @@ type check struct {
 
 // checks is the contract, in the order in which a new adapter will want to
 // meet it.
-var checks = []check{}
+var checks = subjects([]subject{
+	{"abilities", abilityChecks},
+	{"names", nameChecks},
+	{"create", createChecks},
+	{"directories", directoryChecks},
+	{"data", dataChecks},
+	{"attributes", attributeChecks},
+	{"rename", renameChecks},
+	{"listing", listingChecks},
+	{"handles", handleChecks},
+	{"unlinked", unlinkedChecks},
+	{"change", changeChecks},
+	{"permission", permissionChecks},
+	{"links", linkChecks},
+	{"xattrs", xattrChecks},
+	{"space", spaceChecks},
+	{"races", raceChecks},
+	{"model", modelChecks},
+})
 
-func init() {
-	for _, subject := range []struct {
-		name   string
-		checks []check
-	}{
-		{"abilities", abilityChecks},
-		{"names", nameChecks},
-		{"create", createChecks},
-		{"directories", directoryChecks},
-		{"data", dataChecks},
-		{"attributes", attributeChecks},
-		{"rename", renameChecks},
-		{"listing", listingChecks},
-		{"handles", handleChecks},
-		{"unlinked", unlinkedChecks},
-		{"change", changeChecks},
-		{"permission", permissionChecks},
-		{"links", linkChecks},
-		{"xattrs", xattrChecks},
-		{"space", spaceChecks},
-		{"races", raceChecks},
-		{"model", modelChecks},
-	} {
-		for _, c := range subject.checks {
-			c.name = subject.name + "/" + c.name
-			checks = append(checks, c)
+// subject is checks that begin alike.
+type subject struct {
+	name   string
+	checks []check
+}
+
+// subjects puts the checks of subjects in one list, under their full names.
+func subjects(all []subject) []check {
+	var list []check
+	for _, s := range all {
+		for _, c := range s.checks {
+			c.name = s.name + "/" + c.name
+			list = append(list, c)
 		}
 	}
+	return list
 }
 
 // on runs the check on a file system of its own.

@@ -43,17 +43,24 @@ func judge(t *testing.T, name string, f fault) *recorder {
 		if c.name != name {
 			continue
 		}
-		r := &recorder{}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
+		return record(func(r *recorder) {
 			c.on(r, access{open: open(64 << 20), small: open(4 << 20), entries: 3000})
-		}()
-		<-ended
-		return r
+		})
 	}
 	t.Fatalf("there is no check %q", name)
 	return nil
+}
+
+// record runs a check on a goroutine of its own, which Fatalf and Skipf end.
+func record(run func(*recorder)) *recorder {
+	r := &recorder{}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(r)
+	}()
+	<-ended
+	return r
 }
 
 func TestEachFaultIsFound(t *testing.T) {
