@@ -1,5 +1,7 @@
 // Package adapters opens file systems by URL. It is the one place that knows
-// which adapters there are: a new one is a line in [schemes] and a package.
+// which adapters there are: a new one is a line in [schemes] and a package. One
+// that would make every build big is a module of its own, which calls
+// [Register], and a line in [elsewhere].
 //
 //	host:/DIR         a directory of the appliance, of whatever file system is mounted there
 //	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T, 1G by default
@@ -29,6 +31,10 @@ type Env struct {
 	// State keeps what the adapter has to remember over a restart; without
 	// it the adapter forgets.
 	State *state.Bucket
+	// Dir is a directory for what is too much for State, such as a cache of
+	// what was not yet written elsewhere. It is the file system's own and
+	// may have to be made; empty if nothing is to survive.
+	Dir string
 }
 
 // scheme is one kind of file system.
@@ -46,11 +52,44 @@ var schemes = map[string]scheme{
 	"mem":  {check: checkMem, open: openMem, volatile: true},
 }
 
-// source is a URL taken apart: scheme:rest?query.
-type source struct {
+// elsewhere are the schemes of adapters that not every build has, with the
+// build that has them.
+var elsewhere = map[string]string{
+	"rclone": full,
+	"s3":     full,
+	"sftp":   full,
+}
+
+const full = "appliance-full (go build ./cmd/appliance-full in adapters/rclone)"
+
+// Source is a URL taken apart: scheme:rest?query.
+type Source struct {
 	url, rest string
 	query     url.Values
 }
+
+type source = Source // within this package
+
+// URL is the whole, as the operator wrote it.
+func (s *Source) URL() string { return s.url }
+
+// Rest is what stands between the scheme's colon and the question mark.
+func (s *Source) Rest() string { return s.rest }
+
+// Get returns the value of a key of the query, "" if it is not there.
+func (s *Source) Get(key string) string { return s.query.Get(key) }
+
+// Scheme is a kind of file system that is not of this module.
+type Scheme struct {
+	// Check judges a URL without opening anything. Its errors must not tell
+	// what may be secret.
+	Check func(Source) error
+	Open  func(context.Context, Source, Env) (vfs.FS, error)
+}
+
+// Register adds a kind of file system, from the init of the package that has
+// it. All that are registered outlive the process.
+func Register(name string, s Scheme) { schemes[name] = scheme{check: s.Check, open: s.Open} }
 
 // parse takes a URL apart. The colon may be missing where nothing follows it,
 // since "url: mem:" is malformed YAML. It does not decode %XX in the rest, which is a path
@@ -58,6 +97,9 @@ type source struct {
 func parse(text string) (scheme, source, error) {
 	name, rest, _ := strings.Cut(text, ":")
 	s, known := schemes[name]
+	if build, ok := elsewhere[name]; ok && !known {
+		return s, source{}, fmt.Errorf("this build has no %s: file systems; %s has", name, build)
+	}
 	if !known {
 		return s, source{}, fmt.Errorf("%q is no known kind of file system; known are %s", text, knownSchemes())
 	}
@@ -100,8 +142,8 @@ func Open(ctx context.Context, url string, env Env) (vfs.FS, error) {
 	return s.open(ctx, src, env)
 }
 
-// onlyKeys refuses keys of the query other than the known ones.
-func (s *source) onlyKeys(known ...string) error {
+// OnlyKeys refuses keys of the query other than the known ones.
+func (s *Source) OnlyKeys(known ...string) error {
 	for _, key := range slices.Sorted(maps.Keys(s.query)) {
 		switch {
 		case !slices.Contains(known, key):
@@ -127,7 +169,7 @@ func checkMem(s source) error {
 	if s.rest != "" {
 		return fmt.Errorf("%q: nothing can follow mem: but ?size=SIZE", s.url)
 	}
-	if err := s.onlyKeys("size"); err != nil {
+	if err := s.OnlyKeys("size"); err != nil {
 		return err
 	}
 	_, err := s.size()

@@ -29,6 +29,7 @@ func TestCheckNamesWhatIsWrongWithAURL(t *testing.T) {
 		"mem:?size=9000000T": "not a size",
 		"mem:?size=1&size=2": "given twice",
 		"mem:?size=%zz":      "malformed",
+		"s3://bucket/dir":    "appliance-full",
 	} {
 		err := Check(url)
 		switch {

@@ -102,7 +102,7 @@ func (a *appliance) openState(context.Context) (err error) {
 }
 
 func (a *appliance) openExports(ctx context.Context) (err error) {
-	if a.exports, err = newExportSet(ctx, a.cfg, a.store, a.log); err != nil {
+	if a.exports, err = newExportSet(ctx, a.cfg, a.store, a.stateDir, a.log); err != nil {
 		return err
 	}
 	a.onStop(a.exports.close)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -22,6 +24,7 @@ import (
 type exportSet struct {
 	table *export.Table
 	store *state.Store
+	dir   string // of the state, empty if nothing survives
 	log   zerolog.Logger
 
 	// revoke takes away what clients hold in an export that is served no
@@ -48,12 +51,12 @@ type served struct {
 }
 
 // newExportSet opens the exports of a configuration.
-func newExportSet(ctx context.Context, cfg *config.Config, store *state.Store, log zerolog.Logger) (*exportSet, error) {
+func newExportSet(ctx context.Context, cfg *config.Config, store *state.Store, dir string, log zerolog.Logger) (*exportSet, error) {
 	table, err := export.NewTable(nil)
 	if err != nil {
 		return nil, err
 	}
-	x := &exportSet{table: table, store: store, log: log, leaving: make(map[uint32]chan struct{}), revoke: func(context.Context, *export.Export) {}}
+	x := &exportSet{table: table, store: store, dir: dir, log: log, leaving: make(map[uint32]chan struct{}), revoke: func(context.Context, *export.Export) {}}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x, x.apply(ctx, cfg)
 }
@@ -121,12 +124,16 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 	if err := x.awaitClosed(ctx, id); err != nil {
 		return s, false, fmt.Errorf("export %s: %w", spec.Name, err)
 	}
-	fs, err := adapters.Open(ctx, spec.URL, adapters.Env{
+	env := adapters.Env{
 		Log:       x.log.With().Str("export", spec.Name).Logger(),
 		Exclusive: spec.Exclusive,
 		Sync:      spec.Sync,
 		State:     x.store.Bucket(fmt.Sprintf("export/%d", id)),
-	})
+	}
+	if x.dir != "" {
+		env.Dir = filepath.Join(x.dir, "export", strconv.FormatUint(uint64(id), 10))
+	}
+	fs, err := adapters.Open(ctx, spec.URL, env)
 	if err != nil {
 		return s, false, fmt.Errorf("export %s: %w", spec.Name, err)
 	}

@@ -23,7 +23,7 @@ func newExports(t *testing.T, nfs string, flags ...string) (*exportSet, *config.
 	for _, f := range flags {
 		cfg.Exports = append(cfg.Exports, config.ExportFlag(f))
 	}
-	x, err := newExportSet(t.Context(), cfg, store, zerolog.Nop())
+	x, err := newExportSet(t.Context(), cfg, store, "", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,13 @@ import (
 type p9Door struct {
 	config.P9
 	listener net.Listener
-	device   *virtio.Device
+	device   p9Device
+}
+
+// p9Device is served without a listener of ours.
+type p9Device interface {
+	Serve(ctx context.Context) error
+	Close() error
 }
 
 // listenP9 opens the addresses of 9P.
@@ -34,9 +40,12 @@ func (a *appliance) listenP9() error {
 			return err
 		}
 		d := p9Door{P9: at}
-		if at.Transport == "virtio" {
+		switch at.Transport {
+		case "virtio":
 			err = a.openDevice(&d)
-		} else {
+		case "xen":
+			err = a.openXen(&d)
+		default:
 			d.listener, err = listenStream(&at)
 		}
 		if err != nil {
@@ -184,6 +193,8 @@ func (d *p9Door) mountCommand(export string) string {
 	switch d.Transport {
 	case "virtio":
 		return fmt.Sprintf(options+"trans=virtio,msize=512000 %s /mnt", d.Tag)
+	case "xen":
+		return options + "trans=xen,msize=524288 TAG /mnt"
 	case "unix":
 		return fmt.Sprintf(options+"trans=unix,msize=1048576,aname=%s %s /mnt", export, d.Address)
 	case "vsock":
@@ -203,8 +214,12 @@ func (d *p9Door) mountCommand(export string) string {
 func (a *appliance) readyP9() (text string) {
 	for _, d := range a.doors {
 		at := d.Address
-		if d.Transport == "tcp" {
+		switch d.Transport {
+		case "tcp":
 			at = d.listener.Addr().String()
+		case "xen":
+			text += " p9=xen:"
+			continue
 		}
 		text += fmt.Sprintf(" p9=%s://%s", d.Transport, at)
 	}
