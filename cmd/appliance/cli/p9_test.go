@@ -122,6 +122,38 @@ func TestVirtioNeedsToKnowItsExport(t *testing.T) {
 		"--export", "a=mem:", "--export", "b=mem:", "--p9", "virtio://"+filepath.Join(t.TempDir(), "v"))
 }
 
+func TestXenOutsideOfADomainIsRefused(t *testing.T) {
+	if _, err := os.Stat("/dev/xen/xenbus"); err == nil {
+		t.Skip("this is a Xen domain")
+	}
+	checkRefused(t, exitFailure, []string{"/dev/xen/xenbus", "modules xen-evtchn and xen-gntdev"}, "serve", "--nfs", "127.0.0.1:0", "--admin", "off",
+		"--export", "a=mem:", "--p9", "xen:")
+}
+
+func TestPathOfAXenDeviceNamesItsExport(t *testing.T) {
+	several, _ := newExports(t, "127.0.0.1:0", "a=mem:", "b=mem:")
+	single, _ := newExports(t, "127.0.0.1:0", "a=mem:")
+	for _, tt := range []struct {
+		exports          *exportSet
+		only, path, want string
+	}{
+		{several, "", "/b", "b"},
+		{several, "", "b", "b"},
+		{several, "a", "/b", "a"},
+		{several, "", "/c", ""},
+		{several, "", "/", ""},
+		{several, "", "/a/b", ""},
+		{single, "", "/", "a"},
+		{single, "", "", "a"},
+	} {
+		a := &appliance{exports: tt.exports}
+		got, err := a.xenExport(tt.only, tt.path)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("only %q, path %q: %q, %v; want %q", tt.only, tt.path, got, err, tt.want)
+		}
+	}
+}
+
 func TestRootIsSquashedWhereOthersThanThisMachineReachMemory(t *testing.T) {
 	for _, tt := range []struct {
 		nfs  string
@@ -134,6 +166,7 @@ func TestRootIsSquashedWhereOthersThanThisMachineReachMemory(t *testing.T) {
 		{"127.0.0.1:2049", []string{"tcp://10.77.0.1:564"}, false},
 		{"127.0.0.1:2049", []string{"unix:///run/9p", "vsock://:9999"}, false},
 		{"127.0.0.1:2049", []string{"virtio:///run/v"}, false},
+		{"127.0.0.1:2049", []string{"xen:"}, false},
 	} {
 		if got := private(&config.Config{NFS: tt.nfs, P9: tt.p9}); got != tt.want {
 			t.Errorf("NFS on %s and 9P on %v: private is %v", tt.nfs, tt.p9, got)

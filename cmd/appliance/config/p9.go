@@ -16,15 +16,19 @@ import (
 //	unix:///PATH
 //	vsock://:PORT
 //	virtio:///SOCKET?export=NAME&tag=TAG
+//	xen:?export=NAME
 //
-// The last is a device for one virtual machine, whose monitor connects to
+// virtio is a device for one virtual machine, whose monitor connects to
 // SOCKET, or with &connect=1 listens there. It has one export, of which there
 // is only one if it is not named; the tag is its name unless given.
+//
+// xen is all devices that other Xen domains have from this one. The path that a
+// device was given names its export, unless the address does.
 type P9 struct {
-	Transport string // tcp, unix, vsock or virtio
+	Transport string // tcp, unix, vsock, virtio or xen
 	Address   string // IP:PORT, path, or port
 	Port      uint32 // of vsock
-	Export    string // of virtio, may be empty
+	Export    string // of virtio or xen, may be empty
 	Tag       string // of virtio, may be empty
 	Connect   bool   // of virtio
 }
@@ -37,8 +41,8 @@ func ParseP9(text string) (p P9, err error) {
 	}
 	p.Transport = u.Scheme
 	query := u.Query()
-	if p.Transport != "virtio" && u.RawQuery != "" {
-		return p, fmt.Errorf("%s: only virtio takes keys after a ?", text)
+	if p.Transport != "virtio" && p.Transport != "xen" && u.RawQuery != "" {
+		return p, fmt.Errorf("%s: only virtio and xen take keys after a ?", text)
 	}
 	switch p.Transport {
 	case "tcp":
@@ -59,8 +63,18 @@ func ParseP9(text string) (p P9, err error) {
 			return p, fmt.Errorf("%s: needs an absolute path of less than %d bytes, as in %s:///run/fsva.sock", text, maxSocketPath, p.Transport)
 		}
 		return p, p.readKeys(text, query)
+	case "xen":
+		if u.Host != "" || u.Path != "" {
+			return p, fmt.Errorf("%s is not of the form xen: or xen:?export=NAME", text)
+		}
+		if err := p.readKeys(text, query); err != nil {
+			return p, err
+		}
+		if p.Tag != "" || p.Connect {
+			return p, fmt.Errorf("%s: xen has the key export only", text)
+		}
 	default:
-		return p, fmt.Errorf("%s: known are tcp, unix, vsock and virtio", text)
+		return p, fmt.Errorf("%s: known are tcp, unix, vsock, virtio and xen", text)
 	}
 	return p, nil
 }

@@ -14,6 +14,8 @@ func TestParseP9(t *testing.T) {
 		"virtio:///run/v.sock":                  {Transport: "virtio", Address: "/run/v.sock"},
 		"virtio:///run/v?export=data&tag=t":     {Transport: "virtio", Address: "/run/v", Export: "data", Tag: "t"},
 		"virtio:///run/v?export=data&connect=1": {Transport: "virtio", Address: "/run/v", Export: "data", Connect: true},
+		"xen:":                                  {Transport: "xen"},
+		"xen:?export=data":                      {Transport: "xen", Export: "data"},
 	} {
 		if got, err := ParseP9(text); got != want || err != nil {
 			t.Errorf("%s is %+v, %v; want %+v", text, got, err, want)
@@ -29,6 +31,8 @@ func TestParseP9(t *testing.T) {
 		"unix:///" + strings.Repeat("x", 108): "less than 108",
 		"vsock://3:9999":                      "vsock://:PORT",
 		"vsock://:x":                          "such as tcp://",
+		"xen://7":                             "xen:?export=NAME",
+		"xen:?tag=x":                          "export only",
 		"xdma:///x":                           "known are",
 		"virtio:///v?tag=":                    "1 to 254",
 		"virtio:///v?tag=a&tag=b":             "twice",
