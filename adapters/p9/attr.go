@@ -33,12 +33,14 @@ const permBits = 0o7777
 // attr returns all attributes. op is held.
 func (h *held) attr() (vfs.Attr, error) {
 	qid, valid, p, err := h.fid.file.GetAttr(p9.AttrMaskAll)
-	if err != nil {
-		return vfs.Attr{}, gone(err)
+	if err == nil && qid.Path != h.entry.id {
+		err = vfs.ESTALE
 	}
-	if qid.Path != h.entry.id { // the File knows a name that others have given away
+	if err = gone(err); err == vfs.ESTALE { // others have given its name away
 		h.fs.nodes.mislead(h.entry)
-		return vfs.Attr{}, vfs.ESTALE
+	}
+	if err != nil {
+		return vfs.Attr{}, err
 	}
 	a := vfs.Attr{
 		Valid:  vfs.AttrStat | vfs.AttrChange,

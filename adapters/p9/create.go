@@ -97,6 +97,8 @@ func (h *held) deliver(name string, b *birth) (*held, vfs.DirChange, error) {
 
 // finish makes a new node's attributes what they are to be.
 func (h *held) finish(b *birth) error {
+	h.op.Lock()
+	defer h.op.Unlock()
 	h.changed()
 	a, err := h.attr()
 	if err != nil {

@@ -118,6 +118,8 @@ func (n *node) dirEntry(e *p9.Dirent, cookie uint64, want vfs.AttrMask) (*vfs.Di
 			return nil
 		}
 		defer child.release()
+		child.op.RLock()
+		defer child.op.RUnlock()
 		if d.Attr, d.Err = child.attr(); d.Err == nil {
 			d.Type, d.FileID, d.Node = d.Attr.Type, d.Attr.FileID, child.node
 		}

@@ -19,6 +19,7 @@
 // by a rename ("global") and for reading by everything else; entry.op is held
 // for reading or writing as the method has a "read" or "write" guarantee.
 // table.mu is for the table alone and never held while a method of a File
-// runs. The order is FS.tree, one entry.op, table.mu. Files are walked to
-// before an entry.op is taken, since the walk takes those on the way.
+// runs. The order is FS.tree, entry.op of a directory, entry.op of what is in
+// it, table.mu. Files are walked to before an entry.op is taken, since the walk
+// takes those on the way, one at a time.
 package p9fs

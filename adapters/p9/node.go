@@ -212,6 +212,10 @@ func (h *held) walk(name string) (*held, error) {
 	if err != nil {
 		return nil, err
 	}
+	if qid.Path == h.entry.id { // which would be locked twice
+		next.unref()
+		return nil, errBroken
+	}
 	fs := h.fs
 	e := fs.nodes.adopt(qid.Path, place{h.entry, name}, next.ref())
 	return &held{fs.node(e.id, e.born), e, next}, nil
@@ -233,7 +237,10 @@ func (n *node) Parent(context.Context, *vfs.Cred) (parent vfs.Node, err error) {
 			parent = n.fs.node(dir.id, dir.born)
 			return nil
 		}
-		parent, err = h.above()
+		up, err := h.above()
+		if err == nil { // a nil *node is no nil vfs.Node
+			parent = up
+		}
 		return err
 	})
 	return parent, err
@@ -241,7 +248,7 @@ func (n *node) Parent(context.Context, *vfs.Cred) (parent vfs.Node, err error) {
 
 // above walks to the directory that holds one of which only the Resolver knows
 // where it is.
-func (h *held) above() (vfs.Node, error) {
+func (h *held) above() (*node, error) {
 	qid, f, err := h.fid.walk("..")
 	if err != nil {
 		return nil, gone(err)

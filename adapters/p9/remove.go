@@ -31,6 +31,8 @@ func (n *node) Remove(_ context.Context, cred *vfs.Cred, name string, dir bool) 
 			return err
 		}
 		defer child.release()
+		child.op.Lock() // whoever opens it does so before or after
+		defer child.op.Unlock()
 		a, err := child.attr()
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package p9fs
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/fsva/fsva/vfs"
@@ -88,11 +89,13 @@ func (r *renaming) find(cred *vfs.Cred, n, dst *node) (err error) {
 	} else if r.targetAttr, err = r.target.attr(); err != nil {
 		return err
 	}
-	switch nodes := n.fs.nodes; {
-	case nodes.within(r.to.entry, r.child.entry):
-		return vfs.EINVAL
-	case r.target != nil && nodes.within(r.from.entry, r.target.entry):
-		return vfs.ENOTEMPTY
+	if inside, err := n.fs.within(dst, r.child.entry); inside || err != nil {
+		return cmp.Or(err, error(vfs.EINVAL))
+	}
+	if r.target != nil {
+		if inside, err := n.fs.within(n, r.target.entry); inside || err != nil {
+			return cmp.Or(err, error(vfs.ENOTEMPTY))
+		}
 	}
 	return nil
 }
@@ -162,23 +165,45 @@ func (h *held) still(a *vfs.Attr) vfs.DirChange {
 	return vfs.DirChange{Before: a.Change, After: a.Change, Atomic: h.fs.opt.Exclusive}
 }
 
-// within reports whether an entry is dir or, as far as is known, somewhere
-// below it. FS.tree is held for writing.
-func (t *table) within(e, dir *entry) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return below(e, dir)
+// within reports whether a node is dir or somewhere below it. Where the table
+// does not know what is above a directory it walks there, if it can. FS.tree is
+// held for writing.
+func (f *FS) within(n *node, dir *entry) (bool, error) {
+	for {
+		h, err := n.hold()
+		if err != nil {
+			return false, err
+		}
+		top := f.nodes.climb(h.entry, dir)
+		h.release()
+		if top == dir || top == f.nodes.root || f.resolver == nil {
+			return top == dir, nil
+		}
+		if h, err = f.node(top.id, top.born).hold(); err != nil {
+			return false, err
+		}
+		n, err = h.above()
+		h.release()
+		if err != nil {
+			return false, err
+		}
+	}
 }
 
-// below is within with mu held.
-func below(e, dir *entry) bool {
-	for e != dir {
-		if len(e.places) == 0 {
-			return false
-		}
-		e = e.places[0].dir
+// climb goes from a directory to the one above until that is dir or as far as
+// is known.
+func (t *table) climb(e, dir *entry) *entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return climb(e, dir)
+}
+
+// climb is table.climb with mu held.
+func climb(e, dir *entry) *entry {
+	for e != dir && len(e.places) > 0 {
+		e = e.places[len(e.places)-1].dir
 	}
-	return true
+	return e
 }
 
 // moved takes an entry from one place to another. Files that were walked to by
@@ -188,7 +213,7 @@ func (t *table) moved(e *entry, was, is place) (opened []*file) {
 	t.mu.Lock()
 	defer t.unlock()
 	through := func(via place) bool {
-		return via == was || via.dir != nil && below(via.dir, e)
+		return via == was || via.dir != nil && climb(via.dir, e) == e
 	}
 	for o := range t.opened {
 		for _, f := range o.opens {

@@ -157,9 +157,7 @@ func (t *table) remove(e *entry) {
 		e.idle = nil
 	}
 	t.dropFID(e)
-	for len(e.places) > 0 {
-		t.leave(e, 0)
-	}
+	t.leaveAll(e, 0)
 }
 
 // leave takes a place away. mu is held.
@@ -171,18 +169,40 @@ func (t *table) leave(e *entry, i int) {
 }
 
 // enter notes a place. mu is held.
+//
+// What has kids is a directory and is in one place only, so that there is one
+// way up from anywhere. Others may have moved directories so that what was
+// learned before and after makes a circle; what was learned last counts.
 func (t *table) enter(e *entry, p place) {
 	if slices.Contains(e.places, p) {
 		return
+	}
+	if e.kids > 0 {
+		t.leaveAll(e, 0)
+		for x := p.dir; len(x.places) > 0; x = x.places[0].dir {
+			if x.places[0].dir == e {
+				t.leaveAll(x, 0)
+				break
+			}
+		}
 	}
 	if len(e.places) == maxPlaces {
 		t.leave(e, 0)
 	}
 	e.places = append(e.places, p)
-	p.dir.kids++
+	if p.dir.kids++; len(p.dir.places) > 1 {
+		t.leaveAll(p.dir, 1)
+	}
 	if p.dir.idle != nil {
 		t.idle.Remove(p.dir.idle)
 		p.dir.idle = nil
+	}
+}
+
+// leaveAll takes all places away but for the last few. mu is held.
+func (t *table) leaveAll(e *entry, but int) {
+	for len(e.places) > but {
+		t.leave(e, 0)
 	}
 }
 
@@ -212,11 +232,15 @@ func (t *table) adopt(id uint64, p place, f *fid) *entry {
 	return e
 }
 
-// keep makes f the File of an entry that has none, or drops it. mu is held.
+// keep makes f the File of an entry, in place of one that others may have
+// renamed. mu is held.
 func (t *table) keep(e *entry, f *fid, via place) {
-	if e.fid != nil {
+	if e == t.root {
 		t.dropped = append(t.dropped, f)
 		return
+	}
+	if e.fid != nil {
+		t.dropped = append(t.dropped, e.fid)
 	}
 	e.fid, e.via = f, via
 	t.cache(e)
@@ -348,7 +372,7 @@ func (t *table) parent(e *entry) *entry {
 	if len(e.places) == 0 {
 		return nil
 	}
-	return e.places[0].dir
+	return e.places[len(e.places)-1].dir
 }
 
 // named notes a further place of an entry that is in use.

@@ -17,6 +17,7 @@ type watcher struct {
 	p9.Attacher
 	t       *testing.T
 	live    atomic.Int64 // Files not closed
+	running atomic.Int64 // methods
 	renamed atomic.Int64 // calls of Renamed
 }
 
@@ -39,18 +40,21 @@ type watched struct {
 	opened, closed atomic.Bool
 }
 
-// in fails the test if the File is used when it must not be.
-func (f *watched) in(method string, opened bool) {
+// in fails the test if the File is used when it must not be, and returns what
+// to call when the method ends.
+func (f *watched) in(method string, opened bool) func() {
+	f.w.running.Add(1)
 	if f.closed.Load() {
 		f.w.t.Errorf("%s of a File that was closed", method)
 	}
 	if f.opened.Load() != opened {
 		f.w.t.Errorf("%s of a File with opened = %v", method, !opened)
 	}
+	return func() { f.w.running.Add(-1) }
 }
 
 func (f *watched) Walk(names []string) ([]p9.QID, p9.File, error) {
-	f.in("Walk", false)
+	defer f.in("Walk", false)()
 	qids, next, err := f.File.Walk(names)
 	if err != nil {
 		return nil, nil, err
@@ -59,14 +63,14 @@ func (f *watched) Walk(names []string) ([]p9.QID, p9.File, error) {
 }
 
 func (f *watched) Open(mode p9.OpenFlags) (p9.QID, uint32, error) {
-	f.in("Open", false)
+	defer f.in("Open", false)()
 	qid, unit, err := f.File.Open(mode)
 	f.opened.Store(err == nil)
 	return qid, unit, err
 }
 
 func (f *watched) Create(name string, mode p9.OpenFlags, perm p9.FileMode, uid p9.UID, gid p9.GID) (p9.File, p9.QID, uint32, error) {
-	f.in("Create", false)
+	defer f.in("Create", false)()
 	made, qid, unit, err := f.File.Create(name, mode, perm, uid, gid)
 	if err != nil {
 		return nil, qid, unit, err
@@ -75,33 +79,36 @@ func (f *watched) Create(name string, mode p9.OpenFlags, perm p9.FileMode, uid p
 }
 
 func (f *watched) ReadAt(p []byte, off int64) (int, error) {
-	f.in("ReadAt", true)
+	defer f.in("ReadAt", true)()
 	return f.File.ReadAt(p, off)
 }
 
 func (f *watched) WriteAt(p []byte, off int64) (int, error) {
-	f.in("WriteAt", true)
+	defer f.in("WriteAt", true)()
 	return f.File.WriteAt(p, off)
 }
 
 func (f *watched) Readdir(offset uint64, count uint32) (p9.Dirents, error) {
-	f.in("Readdir", true)
+	defer f.in("Readdir", true)()
 	return f.File.Readdir(offset, count)
 }
 
 func (f *watched) Link(target p9.File, name string) error {
-	f.in("Link", false)
+	defer f.in("Link", false)()
 	return f.File.Link(target.(*watched).File, name)
 }
 
 func (f *watched) RenameAt(oldName string, dir p9.File, newName string) error {
-	f.in("RenameAt", false)
+	defer f.in("RenameAt", false)()
+	if n := f.w.running.Load(); n != 1 {
+		f.w.t.Errorf("RenameAt runs with %d others", n-1)
+	}
 	return f.File.RenameAt(oldName, dir.(*watched).File, newName)
 }
 
 func (f *watched) Renamed(dir p9.File, name string) {
-	f.in("Renamed", true) // the others are dropped
-	dir.(*watched).in("Renamed to", false)
+	defer f.in("Renamed", true)() // the others are dropped
+	defer dir.(*watched).in("Renamed to", false)()
 	f.w.renamed.Add(1)
 	f.File.Renamed(dir.(*watched).File, name)
 }
