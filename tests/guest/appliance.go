@@ -47,6 +47,18 @@ func StartApplianceWith(t testing.TB, n *Network, flags ...string) *Appliance {
 	t.Helper()
 	args := append([]string{"serve", "--nfs", ServerIP + ":2049", "--p9", "tcp://" + ServerIP + ":564", "--admin", "off", "--state", t.TempDir(),
 		"--lease", Lease.String(), "--grace", Lease.String()}, flags...)
+	return launch(t, n, args)
+}
+
+// StartRelay starts appliance host virtio9p with flags, as StartAppliance does
+// an appliance.
+func StartRelay(t testing.TB, n *Network, flags ...string) *Appliance {
+	t.Helper()
+	return launch(t, n, append([]string{"host", "virtio9p"}, flags...))
+}
+
+func launch(t testing.TB, n *Network, args []string) *Appliance {
+	t.Helper()
 	a := &Appliance{net: n, args: args, log: newTranscript()}
 	t.Cleanup(func() {
 		a.Stop(t)
@@ -60,6 +72,26 @@ func StartApplianceWith(t testing.TB, n *Network, flags ...string) *Appliance {
 
 // IP is the address that guests reach the appliance at.
 func (a *Appliance) IP() string { return ServerIP }
+
+// WaitForLog waits until text is in the appliance's log.
+func (a *Appliance) WaitForLog(t testing.TB, text string, limit time.Duration) {
+	t.Helper()
+	late := time.After(limit)
+	for {
+		said, more := a.log.contains(text)
+		if said {
+			return
+		}
+		select {
+		case <-more:
+		case <-late:
+			t.Fatalf("no %q in the log within %v", text, limit)
+		}
+	}
+}
+
+// Binary is the path of the appliance, which is the same in guests.
+func Binary(t testing.TB) string { return binary(t) }
 
 // binary is the appliance to test: FSVA_APPLIANCE, or this checkout's.
 func binary(t testing.TB) string {

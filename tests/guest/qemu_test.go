@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,41 @@ func TestMachineThatIsKilledMakesRoomForAnother(t *testing.T) {
 		work.WaitFor(t, "round", time.Minute)
 		g.Kill()
 	}
+}
+
+// A relay is the machine's device, and the appliance is elsewhere.
+func TestMachineMountsThroughARelay(t *testing.T) {
+	guest.RequireQEMU(t)
+	n := guest.NewNetwork(t)
+	dir := publicDir(t)
+	local := filepath.Join(t.TempDir(), "9p")
+	srv := guest.StartApplianceWith(t, n, "--export", "data=host:"+dir+",squash=none", "--export", "other=mem:", "--p9", "unix://"+local)
+	a := share{tag: "tcp", dir: dir, socket: filepath.Join(t.TempDir(), "vhost-user")}
+	b := share{tag: "unix", dir: dir, socket: filepath.Join(t.TempDir(), "vhost-user")}
+	relay := guest.StartRelay(t, n, "--socket", a.socket, "--tag", a.tag, "--export", "data", "--to", "tcp://"+srv.IP()+":564")
+	guest.StartRelay(t, n, "--socket", b.socket, "--tag", b.tag, "--to", "unix://"+local)
+
+	g := guest.BootMachine(t, n, guest.Machine{Kernel: "6.12", Type: "q35", P9: []string{a.socket, b.socket}})
+	mountB := strings.Replace(b.mount(), "msize=512000", "msize=512000,aname=data", 1)
+	g.Run(t, a.mount()+mountB+`cd /mnt/tcp
+		dd if=/dev/urandom of=big bs=1M count=16 2>/dev/null
+		cp big /mnt/unix/copy
+		[ "$(md5sum <big)" = "$(md5sum </mnt/unix/copy)" ]
+		mkdir many
+		for i in $(seq 300); do : >"many/file-with-a-rather-long-name-$i"; done
+		[ "$(ls /mnt/unix/many | wc -l)" = 300 ]
+		for i in 1 2 3 4 5 6 7 8; do dd if=big of=/dev/null bs=64k skip=$i & done
+		wait
+		cd / && umount /mnt/tcp /mnt/unix
+		! mount -t 9p -o trans=virtio,version=9p2000.L,aname=other tcp /mnt/tcp
+	`+a.mount()+`[ -f /mnt/tcp/copy ]`)
+
+	// The mount does not outlive the appliance; the device does.
+	srv.Crash(t)
+	g.Start(t, "ls /mnt/tcp")
+	relay.WaitForLog(t, "stopped until the guest resets it", time.Minute)
+	g.Reboot(t)
+	g.Run(t, a.mount()+`[ -f /mnt/tcp/copy ]`)
 }
 
 // serveVirtio has the appliance serve a directory for each tag to machines that
