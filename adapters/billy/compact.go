@@ -20,7 +20,7 @@ import (
 // An FS does it by itself, for the first time an hour after New and then once
 // a day.
 func (f *FS) Compact(ctx context.Context) (dropped int, err error) {
-	if err := f.names.Commit(); err != nil {
+	if err := f.names.Flush(); err != nil {
 		return 0, err
 	}
 	day := f.today() - uint32(f.opt.Forget/(24*time.Hour))

@@ -121,11 +121,14 @@ func (p *plain) Lstat(name string) (os.FileInfo, error) {
 }
 
 func (n *plainNode) info(name string) os.FileInfo {
-	size := n.data.size
-	if n.mode&os.ModeSymlink != 0 {
+	size, perm := n.data.size, os.FileMode(0o644)
+	switch n.mode {
+	case os.ModeSymlink:
 		size = int64(len(n.target))
+	case os.ModeDir:
+		perm = 0o755
 	}
-	return plainInfo{path.Base("/" + name), size, n.mode | 0o644, n.mtime}
+	return plainInfo{path.Base("/" + name), size, n.mode | perm, n.mtime}
 }
 
 func (p *plain) Rename(from, to string) error {

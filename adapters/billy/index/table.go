@@ -53,9 +53,10 @@ const (
 // Table is an open index. Its methods may be called from many goroutines at
 // once.
 type Table struct {
-	store  *state.Store
-	bucket *state.Bucket
-	meta   meta // but last as it was at Open
+	store    *state.Store
+	bucket   *state.Bucket
+	volatile bool // it ends with the process
+	meta     meta // but last as it was at Open
 
 	// flush is held while a group of changes is committed. It comes before
 	// mu, which guards what follows and is never held for a commit.
@@ -83,7 +84,7 @@ func Open(dir string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{store: store, bucket: store.Bucket("index"), staged: make(map[string][]byte)}
+	t := &Table{store: store, bucket: store.Bucket("index"), volatile: dir == "", staged: make(map[string][]byte)}
 	if err := t.start(); err != nil {
 		store.Close()
 		return nil, err
@@ -118,8 +119,8 @@ func (t *Table) start() error {
 // way and none follows.
 func (t *Table) Close() error {
 	t.meta.clean = true
-	t.version++ // for Commit to have something to do
-	err := t.Commit()
+	t.version++ // for the next line to have something to do
+	err := t.Flush()
 	return errors.Join(err, t.store.Close())
 }
 
@@ -164,7 +165,7 @@ func (t *Table) Full() bool {
 	return len(t.staged) > backlog
 }
 
-// Commit returns when everything staged before is durable.
+// Commit returns when everything staged before is as durable as the table is.
 func (t *Table) Commit() error {
 	t.mu.RLock()
 	version := t.version
@@ -172,14 +173,27 @@ func (t *Table) Commit() error {
 	return t.CommitTo(version)
 }
 
-// CommitTo returns when what an Entry's Since says is durable.
+// CommitTo returns when what an Entry's Since says is as durable as the table
+// is.
 func (t *Table) CommitTo(version uint64) error {
 	t.mu.RLock()
-	done := t.durable >= version
+	done := t.durable >= version || t.volatile && len(t.staged) <= backlog
 	t.mu.RUnlock()
 	if done {
 		return nil
 	}
+	return t.flushTo(version)
+}
+
+// Flush has everything in the database, where Old looks.
+func (t *Table) Flush() error {
+	t.mu.RLock()
+	version := t.version
+	t.mu.RUnlock()
+	return t.flushTo(version)
+}
+
+func (t *Table) flushTo(version uint64) error {
 	t.flush.Lock()
 	defer t.flush.Unlock()
 	t.mu.Lock()

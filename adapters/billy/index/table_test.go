@@ -229,7 +229,7 @@ func TestAFailedUpdateLeavesNothing(t *testing.T) {
 }
 
 func TestEntriesAreWhatIsCommittedAndStaged(t *testing.T) {
-	tab := openTable(t, "")
+	tab := openTable(t, t.TempDir())
 	defer closeTable(t, tab)
 	add(t, tab, "committed")
 	gone := add(t, tab, "gone")

@@ -287,8 +287,8 @@ func (tx *Tx) Move() (*Move, error) {
 	return &Move{binary.BigEndian.Uint64(b), r.Names[0], r.Names[1]}, nil
 }
 
-// Old returns the numbers of the nodes that nobody has named since day, among
-// those whose records are committed.
+// Old returns the numbers of the nodes that nobody has named since day, as of
+// the last Flush.
 func (tx *Tx) Old(day uint32) ([]uint64, error) {
 	var old []uint64
 	err := tx.t.bucket.ForEach([]byte{keyRecord}, func(key, value []byte) error {
