@@ -10,8 +10,8 @@ import (
 	"github.com/hugelgupf/p9/p9"
 	"go.uber.org/goleak"
 
-	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva"
+	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva/tests/nfs41"
 	"github.com/fsva/fsva/vfs"
 	"github.com/fsva/fsva/vfs/export"
