@@ -78,6 +78,16 @@ func (f *attached) xattrer() (vfs.Xattrer, error) {
 	return x, nil
 }
 
+// readableXattrs is xattrer for reading. The library's server closes a File with
+// the fid through which its attributes were read, so an opened one has none to
+// read: it would be closed under its user.
+func (f *attached) readableXattrs() (vfs.Xattrer, error) {
+	if f.file != nil {
+		return nil, linux.EOPNOTSUPP
+	}
+	return f.xattrer()
+}
+
 // SetXattr implements p9.File.
 func (f *attached) SetXattr(name string, value []byte, flags p9.XattrFlags) error {
 	x, err := f.xattrer()
@@ -89,7 +99,7 @@ func (f *attached) SetXattr(name string, value []byte, flags p9.XattrFlags) erro
 
 // GetXattr implements p9.File.
 func (f *attached) GetXattr(name string) ([]byte, error) {
-	x, err := f.xattrer()
+	x, err := f.readableXattrs()
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +109,7 @@ func (f *attached) GetXattr(name string) ([]byte, error) {
 
 // ListXattrs implements p9.File.
 func (f *attached) ListXattrs() ([]string, error) {
-	x, err := f.xattrer()
+	x, err := f.readableXattrs()
 	if err != nil {
 		return nil, err
 	}

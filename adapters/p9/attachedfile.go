@@ -93,7 +93,7 @@ func (f *attached) Readdir(offset uint64, count uint32) (p9.Dirents, error) {
 	const entryCost = 24
 	var entries p9.Dirents
 	left := int64(count)
-	_, err := f.node.ReadDir(background, f.cred, offset, vfs.AttrType|vfs.AttrFileID, func(d *vfs.DirEntry) bool {
+	eof, err := f.node.ReadDir(background, f.cred, offset, vfs.AttrType|vfs.AttrFileID, func(d *vfs.DirEntry) bool {
 		left -= int64(entryCost + len(d.Name))
 		if left < 0 {
 			return false
@@ -102,6 +102,9 @@ func (f *attached) Readdir(offset uint64, count uint32) (p9.Dirents, error) {
 		entries = append(entries, p9.Dirent{QID: qid, Type: qid.Type, Offset: d.Cookie, Name: d.Name})
 		return true
 	})
+	if err == nil && !eof && len(entries) == 0 {
+		err = vfs.EINVAL // none fits, and nothing would be the end
+	}
 	return entries, libraryError(err)
 }
 

@@ -22,7 +22,7 @@ const (
 // ReadDir implements vfs.Node. Cookies are the file system's offsets, and as
 // good as these are where entries come and go. No lock is held while emit
 // runs.
-func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (eof bool, err error) {
+func (n *node) ReadDir(ctx context.Context, cred *vfs.Cred, cookie uint64, want vfs.AttrMask, emit func(*vfs.DirEntry) bool) (eof bool, err error) {
 	if n.fs.opt.IndexOffsets {
 		return n.readWhole(cred, cookie, want, emit)
 	}
@@ -33,7 +33,7 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 		}
 		offset = cookie - cookieBase
 	}
-	for {
+	for ctx.Err() == nil {
 		entries, err := n.readBatch(cred, offset)
 		if err != nil || len(entries) == 0 {
 			return err == nil, err
@@ -43,7 +43,7 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 			if offset = e.Offset; offset == 0 || offset > math.MaxUint64-cookieBase {
 				return false, errBroken
 			}
-			if e.Name == "." || e.Name == ".." {
+			if vfs.CheckName(e.Name) != nil { // "." and "..", and what no client may see
 				continue
 			}
 			d, err := n.dirEntry(e, offset+cookieBase, want)
@@ -55,6 +55,7 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 			}
 		}
 	}
+	return false, ctx.Err()
 }
 
 // behind drops the entry that some file systems give once more where they are

@@ -116,7 +116,7 @@ func (t *table) unopened(h *held) (*fid, error) {
 // opened makes a vfs.File of an opened File.
 func (h *held) opened(f *fid, cred *vfs.Cred, how vfs.OpenFlags) *file {
 	o := &file{node: h.node, entry: h.entry, fid: f, cred: cred, how: how}
-	h.fs.nodes.open(h.entry, o)
+	h.fs.nodes.open(h.entry, o, h.fid)
 	return o
 }
 

@@ -184,6 +184,9 @@ func (n *node) ReadLink(context.Context, *vfs.Cred) (target string, err error) {
 			return vfs.EINVAL
 		}
 		target, err = h.fid.file.Readlink()
+		if len(target) > vfs.MaxSymlink {
+			return errBroken
+		}
 		return gone(err)
 	})
 	return target, err

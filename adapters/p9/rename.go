@@ -3,6 +3,7 @@ package p9fs
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/fsva/fsva/vfs"
 )
@@ -143,8 +144,9 @@ func (r *renaming) run() error {
 		nodes.unnamed(r.target.entry, is, lastName(&r.targetAttr))
 	}
 	r.child.changed()
-	for _, f := range nodes.moved(r.child.entry, was, is) {
-		r.from.fs.follow(f)
+	for _, o := range nodes.moved(r.child.entry, was, is) {
+		r.from.fs.follow(o)
+		o.fid.unref()
 	}
 	return nil
 }
@@ -208,7 +210,7 @@ func climb(e, dir *entry) *entry {
 
 // moved takes an entry from one place to another. Files that were walked to by
 // way of the old name are dropped where they can be had again, and those that
-// are opened returned. FS.tree is held for writing.
+// are opened returned, each with a reference to its fid. FS.tree is held for writing.
 func (t *table) moved(e *entry, was, is place) (opened []*file) {
 	t.mu.Lock()
 	defer t.unlock()
@@ -221,6 +223,7 @@ func (t *table) moved(e *entry, was, is place) (opened []*file) {
 				if f.via == was {
 					f.via = is
 				}
+				f.fid.ref() // it may be closed before it is told
 				opened = append(opened, f)
 			}
 		}
@@ -252,10 +255,15 @@ func (t *table) viaOf(o *file) place {
 	return o.via
 }
 
-// anchor makes an opened File keep the File of its directory.
+// anchor makes an opened File keep the File of its directory, unless it was
+// closed meanwhile.
 func (t *table) anchor(o *file, dir *fid) {
 	t.mu.Lock()
 	defer t.unlock()
+	if !slices.Contains(o.entry.opens, o) {
+		t.dropped = append(t.dropped, dir)
+		return
+	}
 	t.dropped = append(t.dropped, o.anchor)
 	o.anchor = dir
 }

@@ -327,13 +327,25 @@ func (t *table) unnamed(e *entry, p place, last bool) {
 	case e.via == p:
 		t.dropFID(e)
 	}
+	for _, f := range e.opens {
+		if f.via == p {
+			f.via = place{}
+		}
+	}
 	t.settle(e)
 }
 
-// open notes that a file is open.
-func (t *table) open(e *entry, f *file) {
+// open notes that a file is open. base, which was found for it, is kept until
+// it is closed, so that it can be opened again when it has no name.
+func (t *table) open(e *entry, f *file, base *fid) {
 	t.mu.Lock()
 	defer t.unlock()
+	if e.fid == nil && !e.dead {
+		e.fid = base.ref()
+		if n := len(e.places); n > 0 {
+			e.via = e.places[n-1]
+		}
+	}
 	f.via = e.via
 	e.opens = append(e.opens, f)
 	t.opened[e] = struct{}{}

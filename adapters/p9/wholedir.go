@@ -52,7 +52,7 @@ func (n *node) readAll(cred *vfs.Cred) (all []listed, err error) {
 			}
 			for _, e := range entries {
 				offset = e.Offset
-				if e.Name != "." && e.Name != ".." {
+				if vfs.CheckName(e.Name) == nil {
 					all = append(all, listed{n.fs.nameCookie(e.Name), e})
 				}
 			}

@@ -47,6 +47,9 @@ func (n *node) GetXattr(_ context.Context, cred *vfs.Cred, name string) (value [
 			return err
 		}
 		value, err = h.fid.file.GetXattr(name)
+		if len(value) > vfs.MaxXattr {
+			return vfs.E2BIG
+		}
 		return gone(err)
 	})
 	return value, err
