@@ -5,6 +5,7 @@
 //
 //	host:/DIR         a directory of the appliance, of whatever file system is mounted there
 //	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T, 1G by default
+//	git:/REPOSITORY[?rev=REVISION]  a git repository, one revision of it or all refs
 package adapters
 
 import (
@@ -19,6 +20,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/fsva/fsva/adapters/git"
 	"github.com/fsva/fsva/state"
 	"github.com/fsva/fsva/vfs"
 )
@@ -48,6 +50,7 @@ type scheme struct {
 }
 
 var schemes = map[string]scheme{
+	"git":  {check: checkGit, open: openGit},
 	"host": {check: checkHost, open: openHost},
 	"mem":  {check: checkMem, open: openMem, volatile: true},
 }
@@ -165,6 +168,22 @@ func checkHost(s source) error {
 	return nil
 }
 
+func checkGit(s source) error {
+	if !filepath.IsAbs(s.rest) {
+		return fmt.Errorf("%q needs the absolute path of a repository, such as git:/srv/repo.git", s.url)
+	}
+	if err := s.OnlyKeys("rev", "spool"); err != nil {
+		return err
+	}
+	if s.query.Has("rev") {
+		if err := git.CheckRevision(s.Get("rev")); err != nil {
+			return fmt.Errorf("%q: %w", s.url, err)
+		}
+	}
+	_, err := s.size("spool")
+	return err
+}
+
 func checkMem(s source) error {
 	if s.rest != "" {
 		return fmt.Errorf("%q: nothing can follow mem: but ?size=SIZE", s.url)
@@ -172,14 +191,14 @@ func checkMem(s source) error {
 	if err := s.OnlyKeys("size"); err != nil {
 		return err
 	}
-	_, err := s.size()
+	_, err := s.size("size")
 	return err
 }
 
 // size is the key of that name in bytes, 0 if it is not there.
-func (s *source) size() (int64, error) {
-	text := s.query.Get("size")
-	if !s.query.Has("size") {
+func (s *source) size(key string) (int64, error) {
+	text := s.query.Get(key)
+	if !s.query.Has(key) {
 		return 0, nil
 	}
 	digits := strings.TrimRight(text, "KMGT")

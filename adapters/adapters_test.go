@@ -15,8 +15,8 @@ func TestCheckNamesWhatIsWrongWithAURL(t *testing.T) {
 		"mem:?size=64M":      "",
 		"mem:?size=4096":     "",
 		"":                   "no known kind",
-		"/srv/data":          "known are host: and mem:",
-		"ftp://host/dir":     "known are host: and mem:",
+		"/srv/data":          "known are git: and host: and mem:",
+		"ftp://host/dir":     "known are git: and host: and mem:",
 		"host:":              "absolute path",
 		"host:srv":           "absolute path",
 		"host:/srv?x=y":      "takes no keys",
@@ -30,6 +30,15 @@ func TestCheckNamesWhatIsWrongWithAURL(t *testing.T) {
 		"mem:?size=1&size=2": "given twice",
 		"mem:?size=%zz":      "malformed",
 		"s3://bucket/dir":    "appliance-full",
+
+		"git:/srv/repo":                     "",
+		"git:/srv/repo?rev=v1.2~3":          "",
+		"git:/srv/repo?rev=HEAD^2&spool=1G": "",
+		"git:repo":                          "absolute path",
+		"git:/srv/repo?rev=":                "no revision",
+		"git:/srv/repo?rev=main:docs":       "no revision",
+		"git:/srv/repo?ref=main":            `unknown key "ref"`,
+		"git:/srv/repo?spool=lots":          "not a size",
 	} {
 		err := Check(url)
 		switch {
@@ -47,7 +56,7 @@ func TestSizesHaveBinarySuffixes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := src.size(); got != want || err != nil {
+		if got, err := src.size("size"); got != want || err != nil {
 			t.Errorf("%s: %d, %v", text, got, err)
 		}
 	}

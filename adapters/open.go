@@ -3,10 +3,23 @@ package adapters
 import (
 	"context"
 
+	"github.com/fsva/fsva/adapters/git"
 	"github.com/fsva/fsva/adapters/host"
 	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva/vfs"
 )
+
+func openGit(ctx context.Context, s source, env Env) (vfs.FS, error) {
+	spool, err := s.size("spool")
+	if err != nil {
+		return nil, err
+	}
+	fs, err := git.Open(ctx, s.rest, git.Options{Revision: s.Get("rev"), Dir: env.Dir, Spool: spool, Log: env.Log})
+	if err != nil {
+		return nil, err // not fs: a nil *git.FS is no nil vfs.FS
+	}
+	return fs, nil
+}
 
 func openHost(_ context.Context, s source, env Env) (vfs.FS, error) {
 	opts := host.Options{Log: env.Log, Exclusive: env.Exclusive, SyncMetadata: env.Sync}
@@ -21,7 +34,7 @@ func openHost(_ context.Context, s source, env Env) (vfs.FS, error) {
 }
 
 func openMem(_ context.Context, s source, _ Env) (vfs.FS, error) {
-	size, err := s.size()
+	size, err := s.size("size")
 	if err != nil {
 		return nil, err
 	}
