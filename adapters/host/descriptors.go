@@ -40,7 +40,8 @@ type shard struct {
 	fds    map[fdKey]*descriptor
 	idle   lru // the descriptors without users
 	open   map[string]*openNode
-	doomed []int // to be closed by unlock
+	dying  map[string]int // nodes that lose a name just now: see removing
+	doomed []int          // to be closed by unlock
 }
 
 func (s *shard) lock() { s.mu.Lock() }
@@ -90,6 +91,7 @@ func newDescriptors(limit int) *descriptors {
 		s.max = max(limit/n, 1)
 		s.fds = make(map[fdKey]*descriptor)
 		s.open = make(map[string]*openNode)
+		s.dying = make(map[string]int)
 	}
 	return d
 }
@@ -108,6 +110,21 @@ func (d *descriptors) get(handle []byte, a access) *descriptor {
 		desc.use()
 	}
 	return desc
+}
+
+// any returns a cached descriptor of the node, whatever it can do, or nil. The
+// caller releases it.
+func (d *descriptors) any(handle []byte) *descriptor {
+	s := d.shard(handle)
+	s.lock()
+	defer s.unlock()
+	for a := pathOnly; a <= readWrite; a++ {
+		if desc := s.fds[fdKey{string(handle), a}]; desc != nil {
+			desc.use()
+			return desc
+		}
+	}
+	return nil
 }
 
 // put gives fd to the cache and returns the descriptor to use, which is
@@ -190,6 +207,10 @@ func (d *descriptors) opened(desc *descriptor, a access) error {
 		n = &openNode{}
 		s.open[desc.key.handle] = n
 	}
+	if n.pin == nil && s.dying[desc.key.handle] > 0 {
+		desc.use()
+		n.pin = desc
+	}
 	n.files++
 	if a&writeOnly != 0 {
 		n.writers++
@@ -227,6 +248,35 @@ func (d *descriptors) isOpen(handle []byte) bool {
 	s.lock()
 	defer s.unlock()
 	return s.open[string(handle)] != nil
+}
+
+// removing is told that a name of a node is about to be removed, by one who has
+// no descriptor of it. It returns false if the node is open: then one is needed,
+// for nameRemoved. Otherwise removed follows, and a File that is made in between
+// sees to it that it keeps the node.
+func (d *descriptors) removing(handle []byte) bool {
+	s := d.shard(handle)
+	s.lock()
+	defer s.unlock()
+	if s.open[string(handle)] != nil {
+		return false
+	}
+	s.dying[string(handle)]++
+	return true
+}
+
+// removed ends removing. Whether the node has other names does not matter: its
+// descriptors can be opened again.
+func (d *descriptors) removed(handle []byte) {
+	s := d.shard(handle)
+	s.lock()
+	defer s.unlock()
+	if s.dying[string(handle)]--; s.dying[string(handle)] == 0 {
+		delete(s.dying, string(handle))
+	}
+	if s.open[string(handle)] == nil {
+		s.forgetNode(string(handle))
+	}
 }
 
 // nameRemoved is told that a name of the node behind desc, a path descriptor

@@ -191,7 +191,7 @@ func (f *FS) Resolve(_ context.Context, handle []byte) (vfs.Node, error) {
 	if err := f.checkHandle(handle); err != nil {
 		return nil, err
 	}
-	desc, err := f.path(handle)
+	desc, err := f.known(handle)
 	if err != nil {
 		return nil, err
 	}

@@ -33,10 +33,22 @@ type fileHandle struct {
 // kernelHandleOf asks the kernel for the handle of the node behind fd, and for
 // the mount it was found in.
 func kernelHandleOf(fd int) (handle []byte, mount int32, err error) {
+	return kernelHandleAt(fd, "", unix.AT_EMPTY_PATH)
+}
+
+// kernelHandleAt is name_to_handle_at(2). Without flags it does not follow a
+// symbolic link.
+func kernelHandleAt(dirFD int, name string, flags int) (handle []byte, mount int32, err error) {
+	path, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return nil, 0, err
+	}
 	h := fileHandle{size: uint32(len(fileHandle{}.bytes))}
-	empty := [1]byte{}
-	_, _, e := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(fd), uintptr(unsafe.Pointer(&empty[0])),
-		uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&mount)), unix.AT_EMPTY_PATH, 0)
+	e := unix.EINTR
+	for e == unix.EINTR {
+		_, _, e = unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(dirFD), uintptr(unsafe.Pointer(path)),
+			uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&mount)), uintptr(flags), 0)
+	}
 	if e != 0 {
 		return nil, 0, e
 	}
@@ -140,6 +152,14 @@ func (f *FS) openHandle(handle []byte, depth int) (int, error) {
 		return f.openKernelHandle(handle)
 	}
 	return f.openTableHandle(handle, depth)
+}
+
+// known is path for who only asks about the node: any descriptor will do.
+func (f *FS) known(handle []byte) (*descriptor, error) {
+	if desc := f.fds.any(handle); desc != nil {
+		return desc, nil
+	}
+	return f.path(handle)
 }
 
 // data returns a descriptor for reading or writing a regular file, opened with

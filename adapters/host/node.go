@@ -42,7 +42,16 @@ func (n *node) child(fd int, name string) (*node, *descriptor, error) {
 // live returns the path descriptor of a node that was not removed, or is still
 // open, and what statx told. The caller releases the descriptor.
 func (n *node) live(want vfs.AttrMask) (*descriptor, unix.Statx_t, error) {
-	desc, err := n.fs.path(n.handle)
+	return n.liveBy(n.fs.path, want)
+}
+
+// asked is live for calls that only ask about the node, by any descriptor of it.
+func (n *node) asked(want vfs.AttrMask) (*descriptor, unix.Statx_t, error) {
+	return n.liveBy(n.fs.known, want)
+}
+
+func (n *node) liveBy(get func(handle []byte) (*descriptor, error), want vfs.AttrMask) (*descriptor, unix.Statx_t, error) {
+	desc, err := get(n.handle)
 	if err != nil {
 		return nil, unix.Statx_t{}, err
 	}
@@ -62,7 +71,7 @@ func (n *node) live(want vfs.AttrMask) (*descriptor, unix.Statx_t, error) {
 
 // GetAttr implements vfs.Node.
 func (n *node) GetAttr(_ context.Context, want vfs.AttrMask) (vfs.Attr, error) {
-	desc, st, err := n.live(want)
+	desc, st, err := n.asked(want)
 	if err != nil {
 		return vfs.Attr{}, err
 	}
@@ -73,7 +82,7 @@ func (n *node) GetAttr(_ context.Context, want vfs.AttrMask) (vfs.Attr, error) {
 // Access implements vfs.Node. The kernel answers, so that ACLs, read-only
 // mounts and immutable files count.
 func (n *node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.Access, error) {
-	desc, st, err := n.live(vfs.AttrType | vfs.AttrChange)
+	desc, st, err := n.asked(vfs.AttrType | vfs.AttrChange)
 	if err != nil {
 		return 0, err
 	}
@@ -124,6 +133,13 @@ func (n *node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node,
 	defer dir.release()
 	if typeOf(st.Mode) != vfs.TypeDirectory {
 		return nil, vfs.ENOTDIR
+	}
+	if n.fs.table == nil {
+		handle, err := n.fs.entryHandle(dir, &st, cred, name)
+		if err != nil {
+			return nil, err
+		}
+		return &node{n.fs, handle}, nil
 	}
 	defer n.settle()()
 	fd, err := n.fs.openEntry(dir, &st, cred, name)

@@ -50,6 +50,9 @@ func (n *node) Remove(_ context.Context, cred *vfs.Cred, name string, dir bool) 
 		flags = unix.AT_REMOVEDIR
 	}
 	return n.changeDir(name, func(c *changing) error {
+		if done, err := c.removeClosed(cred, name, flags); done || err != nil {
+			return err
+		}
 		victim, desc, err := c.target(cred, name)
 		if err != nil {
 			return err
@@ -58,13 +61,32 @@ func (n *node) Remove(_ context.Context, cred *vfs.Cred, name string, dir bool) 
 			return vfs.ENOENT
 		}
 		defer desc.release()
-		err = n.fs.as(cred, func() error {
-			_, err := retry(func() (int, error) { return 0, unix.Unlinkat(c.fd, name, flags) })
+		if err := c.unlink(cred, name, flags); err != nil {
 			return err
-		})
-		if err == nil {
-			c.lost(victim, desc, name)
 		}
+		c.lost(victim, desc, name)
+		return nil
+	})
+}
+
+// removeClosed removes an entry whose node is not open. That takes no
+// descriptor of it where nothing but the kernel keeps account of nodes.
+func (c *changing) removeClosed(cred *vfs.Cred, name string, flags int) (done bool, err error) {
+	f := c.node.fs
+	if f.table != nil || f.changes != nil {
+		return false, nil
+	}
+	handle, err := f.entryHandle(c.descriptor, &c.stat, cred, name)
+	if err != nil || !f.fds.removing(handle) {
+		return false, err
+	}
+	defer f.fds.removed(handle)
+	return true, c.unlink(cred, name, flags)
+}
+
+func (c *changing) unlink(cred *vfs.Cred, name string, flags int) error {
+	return c.node.fs.as(cred, func() error {
+		_, err := retry(func() (int, error) { return 0, unix.Unlinkat(c.fd, name, flags) })
 		return err
 	})
 }

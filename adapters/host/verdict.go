@@ -130,3 +130,18 @@ func (f *FS) openEntry(dir *descriptor, st *unix.Statx_t, cred *vfs.Cred, name s
 	})
 	return fd, f.checkMount(dir, name, err)
 }
+
+// entryHandle returns the kernel's handle of an entry of the directory dir, if
+// cred may search it. Nothing is opened: most entries that are asked for have a
+// descriptor in the cache, or never need one.
+func (f *FS) entryHandle(dir *descriptor, st *unix.Statx_t, cred *vfs.Cred, name string) (handle []byte, err error) {
+	var mount int32
+	err = f.needing(unix.X_OK, cred, dir, st, func() (err error) {
+		handle, mount, err = kernelHandleAt(dir.fd, name, 0)
+		return err
+	})
+	if err == nil && mount != f.mountID {
+		err = vfs.EXDEV
+	}
+	return handle, f.checkMount(dir, name, err)
+}

@@ -172,14 +172,8 @@ func (c *compound) openByName(a *openArgs) nfs4.Status {
 // openByFH is OPEN of the current filehandle: CLAIM_FH, and CLAIM_PREVIOUS
 // after a restart.
 func (c *compound) openByFH(a *openArgs) nfs4.Status {
-	cred := c.caller()
-	at, err := c.cur.node.GetAttr(c.call.Ctx, vfs.AttrChange)
-	if err != nil {
-		return statusOf(err)
-	}
 	// There is no directory to report on; what is sent is ignored.
-	change := vfs.DirChange{Before: at.Change, After: at.Change, Atomic: true}
-	return c.grantOpen(a, c.cur, cred, nil, false, change, bitmap{})
+	return c.grantOpen(a, c.cur, c.caller(), nil, false, vfs.DirChange{}, bitmap{})
 }
 
 // createFile makes the file, or finds the one that the create mode accepts in
@@ -269,11 +263,6 @@ func (c *compound) grantOpen(a *openArgs, target object, cred *vfs.Cred, file vf
 		},
 		Export: target.exp,
 	}
-	if created == nil {
-		if st := c.checkRegular(&target); st != nfs4.OK {
-			return st
-		}
-	}
 	o, sid, err := c.client.Open(c.call.Ctx, &opening)
 	if created != nil {
 		created.Close() // the owner had the file open already
@@ -307,8 +296,11 @@ func (c *compound) undoOpen(o *clients.Open, sid nfs4.StateID) {
 // openStatus is statusOf for what can go wrong in granting an open.
 func openStatus(a *openArgs, err error) nfs4.Status {
 	st := statusOf(err)
-	if a.claim == nfs4.ClaimPrevious && st == nfs4.ErrShareDenied {
+	switch {
+	case a.claim == nfs4.ClaimPrevious && st == nfs4.ErrShareDenied:
 		return nfs4.ErrReclaimConflict
+	case vfs.ErrnoOf(err) == vfs.ENXIO: // neither file nor directory nor link
+		return nfs4.ErrWrongType
 	}
 	return st
 }
