@@ -44,7 +44,7 @@ func (c *changing) finish() (vfs.DirChange, error) {
 	if err := f.syncMeta(c.fd); err != nil {
 		return vfs.DirChange{}, err
 	}
-	st, err := stat(c.fd, vfs.AttrChange)
+	st, err := f.stat(c.fd, vfs.AttrChange)
 	if err != nil {
 		return vfs.DirChange{}, err
 	}

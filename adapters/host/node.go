@@ -55,7 +55,7 @@ func (n *node) liveBy(get func(handle []byte) (*descriptor, error), want vfs.Att
 	if err != nil {
 		return nil, unix.Statx_t{}, err
 	}
-	st, err := stat(desc.fd, want)
+	st, err := n.fs.stat(desc.fd, want)
 	if err == nil && st.Nlink == 0 && !n.fs.fds.isOpen(n.handle) {
 		err = vfs.ESTALE
 	}

@@ -27,7 +27,7 @@ func (c *changing) target(cred *vfs.Cred, name string) (*node, *descriptor, erro
 // desc.
 func (c *changing) lost(n *node, desc *descriptor, name string) {
 	f := n.fs
-	st, err := stat(desc.fd, vfs.AttrChange)
+	st, err := f.stat(desc.fd, vfs.AttrChange)
 	if err != nil {
 		return
 	}

@@ -17,6 +17,8 @@ type fsKind struct {
 	noLinks         bool
 	caseInsensitive bool
 	remote          bool
+	// resident: the attributes of a node that has a descriptor are in memory.
+	resident bool
 }
 
 const (
@@ -32,17 +34,17 @@ func kindOf(magic int64) fsKind {
 	const maxOff = math.MaxInt64
 	switch magic {
 	case unix.EXT4_SUPER_MAGIC:
-		return fsKind{maxFile: 1<<44 - 4096, maxLink: 65000, holes: true}
+		return fsKind{maxFile: 1<<44 - 4096, maxLink: 65000, holes: true, resident: true}
 	case xfsMagic:
-		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, clone: true}
+		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, clone: true, resident: true}
 	case unix.BTRFS_SUPER_MAGIC:
-		return fsKind{maxFile: maxOff, maxLink: 65535, holes: true, clone: true}
+		return fsKind{maxFile: maxOff, maxLink: 65535, holes: true, clone: true, resident: true}
 	case bcachefsMagic, zfsMagic:
 		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, clone: true}
 	case unix.TMPFS_MAGIC:
-		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true}
+		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, resident: true}
 	case unix.F2FS_SUPER_MAGIC:
-		return fsKind{maxFile: 1 << 41, maxLink: 65000, holes: true}
+		return fsKind{maxFile: 1 << 41, maxLink: 65000, holes: true, resident: true}
 	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC:
 		return fsKind{maxFile: math.MaxUint32, maxLink: 1, noLinks: true, caseInsensitive: true}
 	case ntfs3Magic:

@@ -204,7 +204,7 @@ func (r *reader) readReady(fd uintptr) bool {
 		p = r.space()
 	}
 	for {
-		n, err := unix.Read(int(fd), p)
+		n, err := recv(int(fd), p)
 		switch {
 		case err == unix.EINTR:
 			continue

@@ -109,7 +109,7 @@ func (c *Conn) writeBytes(b []byte) error {
 func (c *Conn) writeOnce(fd uintptr) bool {
 	c.outErr = nil
 	for len(c.out) > 0 {
-		n, err := unix.SendmsgN(int(fd), c.out, nil, nil, c.outFlags|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		n, err := send(int(fd), c.out, c.outFlags)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
