@@ -128,14 +128,32 @@ func (c *Conn) writeOnce(fd uintptr) bool {
 func (c *Conn) writeSlowly(b []byte) error {
 	defer c.nc.SetWriteDeadline(time.Time{})
 	for len(b) > 0 {
+		queued := c.queued()
 		c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 		n, err := c.nc.Write(b[:min(len(b), 64<<10)])
-		if err != nil {
+		if err != nil && !c.takes(err, n, queued) {
 			return err
 		}
 		b = b[n:]
 	}
 	return nil
+}
+
+// queued returns how many bytes the client has yet to acknowledge (tcp(7),
+// SIOCOUTQ), 0 where that cannot be told.
+func (c *Conn) queued() (n int) {
+	if c.raw != nil {
+		c.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	}
+	return n
+}
+
+// takes reports whether to go on after err. A socket has room again only when a
+// third of its buffer is free, which can take a slow client longer than the
+// timeout: it takes something if n more bytes went out, or if there are fewer
+// queued than before the wait.
+func (c *Conn) takes(err error, n, queued int) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && (n > 0 || c.queued() < queued)
 }
 
 // writeBuffers writes several pieces; more says that others follow at once.
@@ -150,9 +168,10 @@ func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
 	}
 	defer c.nc.SetWriteDeadline(time.Time{})
 	for len(bufs) > 0 {
+		queued := c.queued()
 		c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 		n, err := bufs.WriteTo(c.nc)
-		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+		if err != nil && !c.takes(err, int(n), queued) {
 			return err
 		}
 	}
@@ -164,14 +183,16 @@ func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
 // its length has been promised.
 func (c *Conn) sendFile(p *part) error {
 	off, left := p.off, p.n
+	queued := 0
 	var failed error
 	defer c.nc.SetWriteDeadline(time.Time{})
-	err := c.raw.Write(func(fd uintptr) bool {
+	some := func(fd uintptr) bool {
 		for left > 0 {
 			n, err := unix.Sendfile(int(fd), p.fd, &off, left)
 			switch {
 			case err == unix.EINTR:
 			case err == unix.EAGAIN:
+				queued, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
 				c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 				return false
 			case err != nil:
@@ -184,7 +205,12 @@ func (c *Conn) sendFile(p *part) error {
 			}
 		}
 		return true
-	})
+	}
+	err := c.raw.Write(some)
+	for c.takes(err, 0, queued) {
+		c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
+		err = c.raw.Write(some)
+	}
 	switch {
 	case err != nil:
 		return err
