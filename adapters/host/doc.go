@@ -29,7 +29,7 @@
 //
 // # Handles without kernel support
 //
-// Where the file system has no handles (overlayfs, many FUSE file systems) or
+// Where the file system has no handles (overlayfs) or none that last (FUSE), or
 // the process lacks CAP_DAC_READ_SEARCH, a handle is the inode number and birth
 // time, and a table (see table.go) remembers under which name it was last
 // seen. Such a handle survives renames through this package, and others'

@@ -141,8 +141,10 @@ func (f *FS) openRoot(dir string, noHandles bool) (err error) {
 	if !fine {
 		f.changes = &changes{ahead: make(map[string]uint64)}
 	}
-	if noHandles || !f.probeHandles() {
+	if noHandles || fst.Type == unix.FUSE_SUPER_MAGIC || !f.probeHandles() {
 		f.table = newTable(f.state)
+		f.log.Info().Str("dir", dir).
+			Msg("the file system has no lasting handles: nodes are found by their inode numbers and where they were last seen")
 	}
 	f.root = &node{fs: f}
 	if f.root.handle, err = f.handleOf(f.rootFD, nil, ""); err != nil {
@@ -153,7 +155,9 @@ func (f *FS) openRoot(dir string, noHandles bool) (err error) {
 }
 
 // probeHandles reports whether the kernel makes handles of nodes and nodes of
-// handles here.
+// handles here. It says so of FUSE, too, where a handle lasts as long as the
+// kernel remembers the node and then depends on what the file system makes of a
+// LOOKUP of "." (fuse_get_dentry), of which nothing tells beforehand.
 func (f *FS) probeHandles() bool {
 	handle, mount, err := kernelHandleOf(f.rootFD)
 	if err != nil {

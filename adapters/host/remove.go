@@ -27,12 +27,12 @@ func (c *changing) target(cred *vfs.Cred, name string) (*node, *descriptor, erro
 // desc.
 func (c *changing) lost(n *node, desc *descriptor, name string) {
 	f := n.fs
+	// Some FUSE file systems know nothing of a node without a name.
 	st, err := f.stat(desc.fd, vfs.AttrChange)
-	if err != nil {
-		return
+	reachable := err == nil && st.Nlink > 0
+	if err == nil {
+		f.changes.made(n.handle, ctime(&st))
 	}
-	f.changes.made(n.handle, ctime(&st))
-	reachable := st.Nlink > 0
 	if f.table != nil {
 		if err := f.table.drop(n.handle, place{c.node.handle, name}); err != nil {
 			f.log.Error().Err(err).Msg("cannot forget the place of a removed file")
