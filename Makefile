@@ -26,7 +26,8 @@ test-quick: lint ## what needs neither root nor guests
 
 .PHONY: install
 install: ## install the Debian packages that the tests need
-	tests/guest/install.sh gcc gcc /usr/include/stdio.h libc6-dev
+	tests/guest/install.sh gcc gcc /usr/include/stdio.h libc6-dev \
+		mkfs.xfs xfsprogs mkfs.btrfs btrfs-progs mkfs.ntfs ntfs-3g mfsmaster moosefs-master mfschunkserver moosefs-chunkserver mfsmount moosefs-client
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck

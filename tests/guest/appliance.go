@@ -22,6 +22,7 @@ const (
 // Appliance is a server under test.
 type Appliance struct {
 	net    *Network
+	ip     string
 	args   []string
 	log    *transcript
 	cmd    *exec.Cmd     // nil while it does not run
@@ -45,21 +46,33 @@ func StartAppliance(t testing.TB, n *Network, exports ...string) *Appliance {
 // appliances have.
 func StartApplianceWith(t testing.TB, n *Network, flags ...string) *Appliance {
 	t.Helper()
-	args := append([]string{"serve", "--nfs", ServerIP + ":2049", "--p9", "tcp://" + ServerIP + ":564", "--admin", "off", "--state", t.TempDir(),
+	return startAppliance(t, n, ServerIP, flags)
+}
+
+// StartSecondAppliance is StartApplianceWith for one beside the first, at
+// another address.
+func StartSecondAppliance(t testing.TB, n *Network, flags ...string) *Appliance {
+	t.Helper()
+	return startAppliance(t, n, secondIP, flags)
+}
+
+func startAppliance(t testing.TB, n *Network, ip string, flags []string) *Appliance {
+	t.Helper()
+	args := append([]string{"serve", "--nfs", ip + ":2049", "--p9", "tcp://" + ip + ":564", "--admin", "off", "--state", t.TempDir(),
 		"--lease", Lease.String(), "--grace", Lease.String()}, flags...)
-	return launch(t, n, args)
+	return launch(t, n, ip, args)
 }
 
 // StartRelay starts appliance host virtio9p with flags, as StartAppliance does
 // an appliance.
 func StartRelay(t testing.TB, n *Network, flags ...string) *Appliance {
 	t.Helper()
-	return launch(t, n, append([]string{"host", "virtio9p"}, flags...))
+	return launch(t, n, ServerIP, append([]string{"host", "virtio9p"}, flags...))
 }
 
-func launch(t testing.TB, n *Network, args []string) *Appliance {
+func launch(t testing.TB, n *Network, ip string, args []string) *Appliance {
 	t.Helper()
-	a := &Appliance{net: n, args: args, log: newTranscript()}
+	a := &Appliance{net: n, ip: ip, args: args, log: newTranscript()}
 	t.Cleanup(func() {
 		a.Stop(t)
 		if t.Failed() {
@@ -71,7 +84,10 @@ func launch(t testing.TB, n *Network, args []string) *Appliance {
 }
 
 // IP is the address that guests reach the appliance at.
-func (a *Appliance) IP() string { return ServerIP }
+func (a *Appliance) IP() string { return a.ip }
+
+// Log returns what the appliance has logged so far.
+func (a *Appliance) Log() string { return a.log.String() }
 
 // WaitForLog waits until text is in the appliance's log.
 func (a *Appliance) WaitForLog(t testing.TB, text string, limit time.Duration) {

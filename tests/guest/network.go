@@ -18,6 +18,9 @@ import (
 // do not see each other, so that all can use the same addresses.
 const ServerIP = "10.77.0.1"
 
+// secondIP is another address of that machine, for one more appliance.
+const secondIP = "10.77.0.200"
+
 // Network is a machine for the appliance with guests around it: a network and
 // a mount table of its own, seen by nothing else. It belongs to one thread,
 // and the kernel destroys it when that thread and the processes started in it
@@ -65,6 +68,7 @@ func newNetwork(t T, enter func() error) *Network {
 	n.Run(t, `ip link set lo up
 		ip link add br0 type bridge
 		ip address add `+ServerIP+`/24 dev br0
+		ip address add `+secondIP+`/24 dev br0
 		ip link set br0 up
 		ip route change 10.77.0.0/24 dev br0 src `+ServerIP+` rto_min 5ms`)
 	return n
@@ -139,6 +143,32 @@ func (n *Network) run(script string) (string, error) {
 	}
 	err := cmd.Wait()
 	return out.String(), err
+}
+
+// Daemon runs a shell script on the machine of the appliance, as root, until it
+// ends or the test does. It belongs to the network: it is killed when that goes,
+// however it goes, so a server should stay in the foreground. What it printed is
+// logged if the test fails.
+func (n *Network) Daemon(t T, script string) {
+	t.Helper()
+	out, exited := newTranscript(), make(chan struct{})
+	cmd := exec.Command("/bin/sh", "-ec", script)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second // a child may hold on to what it prints to
+	if err := n.start(cmd); err != nil {
+		t.Fatalf("start %s: %v", script, err)
+	}
+	go func() {
+		_ = cmd.Wait() // it ends when it is told to
+		close(exited)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended already
+		<-exited
+		if t.Failed() {
+			t.Logf("%s\nprinted:\n%s", script, out)
+		}
+	})
 }
 
 // plug adds a port for one more guest to the bridge. It returns the names of
