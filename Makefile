@@ -58,6 +58,17 @@ qemu: ## the tests with machines under QEMU, which mount virtio 9P devices
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMachine' ./tests/guest
 
+.PHONY: microvm
+microvm: ## build the appliance as a machine: kernel and initramfs, in images/out/microvm
+	tests/guest/install.sh zstd zstd modprobe kmod
+	images/microvm/build.sh images/out/microvm images/out/cache
+
+.PHONY: test-microvm
+test-microvm: microvm ## the tests with the appliance in a machine of its own, under QEMU
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMicroVM' ./tests/guest
+
 .PHONY: bench
 bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
 	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind postmark postmark mkfs.ext4 e2fsprogs
@@ -71,5 +82,5 @@ bench-virtio: ## measure virtio devices beside QEMU's 9pfs and virtiofsd; BENCHF
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -f appliance
+	rm -rf appliance images/out
 	go clean -testcache

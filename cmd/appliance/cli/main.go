@@ -11,9 +11,14 @@ package cli
 import (
 	"context"
 	"os"
+
+	"github.com/fsva/fsva/cmd/appliance/boot"
 )
 
-// Main executes the command line that the process was given, and exits.
+// Main executes the command line that the process was given, and exits. Where
+// it is the first process of a machine, or one of the programs that the kernel
+// looks for there, its name decides and not the command line.
 func Main() {
+	boot.Main(os.Args[0], os.Args[1:])
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
