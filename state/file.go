@@ -159,6 +159,9 @@ func (s *Store) explain(err error) error {
 		return fmt.Errorf("state directory %s is in use by another appliance; give each its own", filepath.Dir(s.path))
 	case errors.As(err, &newer):
 		return fmt.Errorf("state file %s was written by a newer appliance: %w; use that version, or another state directory", s.path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("state file %s cannot be used: %w; let user %d read and write it and its directory, or name another with --state",
+			s.path, err, os.Geteuid())
 	case errors.As(err, &path), errors.As(err, &call), errors.As(err, &errno):
 		return fmt.Errorf("state file %s cannot be used: %w", s.path, err)
 	case errors.As(err, &dmg), errors.Is(err, bolterr.ErrInvalid), errors.Is(err, bolterr.ErrChecksum), errors.Is(err, bolterr.ErrVersionMismatch):

@@ -45,6 +45,20 @@ func TestFileThatCannotBeOpenedIsRefused(t *testing.T) {
 	}
 }
 
+func TestFileOfSomebodyElseIsRefusedWithTheWayOut(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may open every file")
+	}
+	dir := t.TempDir()
+	open(t, dir).Close()
+	if err := os.Chmod(filepath.Join(dir, fileName), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "read and write it and its directory, or name another with --state") {
+		t.Error(err)
+	}
+}
+
 func TestNewerFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

@@ -299,6 +299,44 @@ func TestRemovedOpenFileStaysUsableWithFewDescriptors(t *testing.T) {
 	})
 }
 
+// TestFileOpenedWhileItsNameGoesIsKept opens a file between the moment that
+// Remove has seen that nobody has it open, and the moment that the name is gone.
+func TestFileOpenedWhileItsNameGoesIsKept(t *testing.T) {
+	needRoot(t, "open_by_handle_at (CAP_DAC_READ_SEARCH)")
+	dir := t.TempDir()
+	fs := serve(t, dir, Options{MaxOpen: 2})
+	n, f := create(t, fs.Root(), "file")
+	write(t, f, "data")
+	if fs.fds.removing(n.Handle()) {
+		t.Fatal("an open file counts as closed")
+	}
+	f.Close()
+	if !fs.fds.removing(n.Handle()) {
+		t.Fatal("a closed file counts as open")
+	}
+	g := must[vfs.File](t)(n.Open(ctx, vfs.Root, vfs.OpenRead))
+	if err := os.Remove(filepath.Join(dir, "file")); err != nil {
+		t.Fatal(err)
+	}
+	fs.fds.removed(n.Handle())
+	for _, name := range []string{"p", "q", "r", "s"} { // take the place in the cache
+		_, h := create(t, fs.Root(), name)
+		write(t, h, name)
+		h.Close()
+	}
+	if got := read(t, g); got != "data" {
+		t.Errorf("read %q", got)
+	}
+	g.Close()
+	_, err := n.GetAttr(ctx, vfs.AttrStat)
+	wantErr(t, "GetAttr after the last close", err, vfs.ESTALE)
+	for i := range fs.fds.shards {
+		if left := len(fs.fds.shards[i].dying); left != 0 {
+			t.Errorf("%d nodes are still dying", left)
+		}
+	}
+}
+
 func TestRenameOverOpenFileKeepsItReadable(t *testing.T) {
 	bothKinds(t, func(t *testing.T, dir string, opts Options) {
 		opts.MaxOpen = 1

@@ -82,14 +82,18 @@ func closing(l net.Listener) func() error {
 
 // listen opens the address of a setting. The error says what to do.
 func listen(setting, addr string) (net.Listener, error) {
+	form := "--" + setting + " IP:PORT"
+	if setting == "p9" {
+		form = "--p9 tcp://IP:PORT"
+	}
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s address %s is in use by another program; stop that one, or choose another with --%s IP:PORT", setting, addr, setting)
+		return nil, fmt.Errorf("%s address %s is in use by another program; stop that one, or choose another with %s", setting, addr, form)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s address %s: only root may use a port below 1024; choose another with --%s IP:PORT", setting, addr, setting)
+		return nil, fmt.Errorf("%s address %s: only root may use a port below 1024; choose another with %s", setting, addr, form)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("%s address %s is of no interface of this machine; set up the interface, or choose another with --%s IP:PORT", setting, addr, setting)
+		return nil, fmt.Errorf("%s address %s is of no interface of this machine; set up the interface, or choose another with %s", setting, addr, form)
 	case err != nil:
 		return nil, fmt.Errorf("%s address %s: %w", setting, addr, err)
 	}
