@@ -246,7 +246,9 @@ func (n *node) Mknod(ctx context.Context, cred *vfs.Cred, name string, typ vfs.F
 	})
 }
 
-// Link implements vfs.Linker.
+// Link implements vfs.Linker. That the node is no directory is known before
+// anything is locked: nothing but a rename may lock directories that do not lie
+// in each other.
 func (n *node) Link(ctx context.Context, cred *vfs.Cred, newDir vfs.Node, newName string) (change vfs.DirChange, err error) {
 	dst, ok := newDir.(*node)
 	if !ok || dst.fs != n.fs {
@@ -257,6 +259,13 @@ func (n *node) Link(ctx context.Context, cred *vfs.Cred, newDir vfs.Node, newNam
 		return change, err
 	}
 	defer target.release()
+	a, err := target.calmAttr()
+	switch {
+	case err != nil:
+		return change, err
+	case a.Type == vfs.TypeDirectory:
+		return change, vfs.EPERM
+	}
 	err = dst.changeDir(ctx, func(h *held) error {
 		b, err := h.expect(cred, newName, vfs.TypeRegular, nil)
 		if err != nil {
@@ -273,18 +282,8 @@ func (n *node) Link(ctx context.Context, cred *vfs.Cred, newDir vfs.Node, newNam
 
 // link gives a node that is no directory a name in the directory.
 func (h *held) link(cred *vfs.Cred, target *held, name string) error {
-	if target.entry == h.entry { // a directory, for one
-		return vfs.EPERM
-	}
 	target.op.Lock()
 	defer target.op.Unlock()
-	a, err := target.attr()
-	switch {
-	case err != nil:
-		return err
-	case a.Type == vfs.TypeDirectory:
-		return vfs.EPERM
-	}
 	var out fuse.EntryOut
 	in := fuse.LinkIn{InHeader: h.fs.header(cred, h.entry), Oldnodeid: target.entry.id}
 	if err := h.fs.call(func() fuse.Status { return h.fs.raw.Link(cancel(h.ctx), &in, name, &out) }); err != nil {

@@ -215,8 +215,11 @@ func (n *node) readWhole(ctx context.Context, cred *vfs.Cred, cookie uint64, wan
 		return h.openDir(cred, func(fh uint64) error {
 			for offset := uint64(0); ; {
 				entries, next, err := h.readdir(cred, fh, offset, false)
-				if err != nil || next == offset {
+				switch {
+				case err != nil || next == offset:
 					return err
+				case next < offset: // no index, and perhaps without end
+					return errBroken
 				}
 				all, offset = append(all, entries...), next
 			}

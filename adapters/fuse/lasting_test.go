@@ -40,6 +40,16 @@ func (e exported) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out 
 
 func (e exported) Forget(id, n uint64) { e.known[id] -= int(n) }
 
+// ReadDir needs no handle, since there is no OPENDIR.
+func (e exported) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, list *fuse.DirEntryList) fuse.Status {
+	if in.Offset == 0 {
+		for name, id := range exportedNames[in.NodeId] {
+			list.AddDirEntry(fuse.DirEntry{Name: name, Ino: id, Mode: syscall.S_IFDIR})
+		}
+	}
+	return fuse.OK
+}
+
 func (e exported) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	out.Ino, out.Mode = in.NodeId, syscall.S_IFDIR|0o755
 	return fuse.OK
@@ -91,6 +101,22 @@ func TestLastingNodesAreFoundAfterARestart(t *testing.T) {
 		if n != 0 && id != 1 {
 			t.Errorf("%d lookups of %d were not forgotten", n, id)
 		}
+	}
+}
+
+func TestDirectoriesAreListedWithoutOpendirAndReaddirplus(t *testing.T) {
+	f, _ := startExported(t)
+	defer f.Close()
+	var names []string
+	eof, err := f.Root().ReadDir(t.Context(), vfs.Root, 0, vfs.AttrAll|vfs.AttrNode, func(d *vfs.DirEntry) bool {
+		if d.Node == nil || d.Attr.FileID != 2 {
+			t.Errorf("%+v", d)
+		}
+		names = append(names, d.Name)
+		return true
+	})
+	if !eof || err != nil || len(names) != 1 || names[0] != "dir" {
+		t.Errorf("%q, eof %v, %v", names, eof, err)
 	}
 }
 

@@ -110,7 +110,7 @@ func (r *renaming) find() (err error) {
 	if nodes.within(r.to.entry, r.child.entry) {
 		return vfs.EINVAL
 	}
-	if r.attr, err = r.child.attr(); err != nil {
+	if r.attr, err = r.child.calmAttr(); err != nil {
 		return err
 	}
 	r.target, err = r.to.walk(r.cred, r.newName)
@@ -123,8 +123,15 @@ func (r *renaming) find() (err error) {
 	case nodes.within(r.from.entry, r.target.entry):
 		return vfs.ENOTEMPTY
 	}
-	r.targetAttr, err = r.target.attr()
+	r.targetAttr, err = r.target.calmAttr()
 	return err
+}
+
+// calmAttr is attr of a node whose op is not held.
+func (h *held) calmAttr() (vfs.Attr, error) {
+	h.op.RLock()
+	defer h.op.RUnlock()
+	return h.attr()
 }
 
 // allowed checks permissions and kinds.
