@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"syscall"
@@ -138,13 +139,37 @@ func (d *device) offer() error {
 // ready when it loads its module again.
 func (d *device) closed(front state) error {
 	online, err := d.optional("online")
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if front == stateNone || online != "1" {
+	case online == "0":
+		if err := d.setState(stateClosed); err != nil {
+			return err
+		}
+		return d.remove()
+	case front == stateNone:
 		return d.setState(stateClosed)
 	}
 	return d.offer()
+}
+
+// remove removes the device from xenstore, as the toolstack expects of back ends
+// that are not in its own domain.
+func (d *device) remove() error {
+	err := d.store.transact(func(t transaction) error {
+		if err := t.remove(d.dir); err != nil {
+			return err
+		}
+		domain := path.Dir(d.dir)
+		if others, err := t.list(domain); err != nil || len(others) > 0 {
+			return err
+		}
+		return t.remove(domain)
+	})
+	if errors.Is(err, syscall.ENOENT) {
+		return nil // it was faster
+	}
+	return err
 }
 
 // connect opens the front end's rings, unless they are open.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,6 +175,15 @@ func (fe *frontEnd) await(want state) {
 			return
 		}
 		wait(fe.t, fe.changed, fmt.Sprintf("back end in state %q, not %q", got, want))
+	}
+}
+
+// awaitRemoval waits until the back end has left nothing of the domain's only
+// device.
+func (fe *frontEnd) awaitRemoval() {
+	fe.t.Helper()
+	for !fe.m.daemon.gone(path.Dir(fe.back)) {
+		wait(fe.t, fe.changed, "the removal of "+fe.back)
 	}
 }
 

@@ -98,9 +98,8 @@ func TestToolstackDetachesADevice(t *testing.T) {
 	other.connect()
 	m.daemon.set(fe.back, "online", "0", "state", string(stateClosing))
 	fe.set(stateClosed)
-	fe.await(stateClosed)
+	fe.awaitRemoval()
 	m.daemon.remove(fe.dir)
-	m.daemon.remove(fe.back)
 	if got := other.rings[0].roundTrip(t, "fine"); got != "fine" {
 		t.Errorf("the other is answered %q", got)
 	}
@@ -115,7 +114,7 @@ func TestToolstackDetachesADevice(t *testing.T) {
 }
 
 // The toolstack removes the front end's tree of a domain that it destroys, and
-// waits for the back end to close.
+// waits until the back end has removed its own.
 func TestDomainIsDestroyedWhileItsRequestsWait(t *testing.T) {
 	m := newMachine(t)
 	s := serve(m, gateEcho(nil))
@@ -131,9 +130,8 @@ func TestDomainIsDestroyedWhileItsRequestsWait(t *testing.T) {
 	}
 	m.daemon.remove(fe.dir)
 	m.daemon.set(fe.back, "online", "0", "state", string(stateClosing))
-	fe.await(stateClosed)
+	fe.awaitRemoval()
 	wait(t, doomed.closed, "the end of the channel")
-	m.daemon.remove(fe.back)
 	if got := other.rings[0].roundTrip(t, "fine"); got != "fine" {
 		t.Errorf("the other is answered %q", got)
 	}

@@ -136,18 +136,21 @@ func (c *daemonConn) answer(m storeMessage) storeMessage {
 		}
 		return ok(v)
 	case opDirectory:
-		names := children(values, at)
-		if _, there := values[at]; !there && names == nil {
+		if _, there := values[at]; !there {
 			return fail("ENOENT")
 		}
-		return ok(strings.Join(append(names, ""), "\x00"))
+		return ok(strings.Join(append(children(values, at), ""), "\x00"))
 	case opWrite, opMkdir:
-		values[at] = rest
-		if tx != nil {
-			tx.wrote = append(tx.wrote, at)
-		} else {
-			c.changed(at)
+		put(values, at, rest)
+		c.wrote(tx, at)
+		return ok("OK\x00")
+	case opRemove:
+		// What is not there is removed, if it could be there.
+		if _, there := values[at[:strings.LastIndexByte(at, '/')]]; !there {
+			return fail("ENOENT")
 		}
+		cut(values, at)
+		c.wrote(tx, at)
 		return ok("OK\x00")
 	case opWatch:
 		w := &daemonWatch{c, path, strings.TrimSuffix(rest, "\x00")}
@@ -188,6 +191,36 @@ func (c *daemonConn) answer(m storeMessage) storeMessage {
 	return fail("ENOSYS")
 }
 
+// wrote counts a change at once, or at the end of the transaction.
+func (c *daemonConn) wrote(tx *daemonTransaction, at string) {
+	if tx != nil {
+		tx.wrote = append(tx.wrote, at)
+	} else {
+		c.changed(at)
+	}
+}
+
+// put sets a value, and makes the path to it.
+func put(values map[string]string, at, value string) {
+	values[at] = value
+	for i := strings.LastIndexByte(at, '/'); i > 0; i = strings.LastIndexByte(at[:i], '/') {
+		if _, there := values[at[:i]]; !there {
+			values[at[:i]] = ""
+		}
+	}
+}
+
+// cut removes a tree, and tells whether it was there.
+func cut(values map[string]string, at string) bool {
+	_, there := values[at]
+	for path := range values {
+		if path == at || strings.HasPrefix(path, at+"/") {
+			delete(values, path)
+		}
+	}
+	return there
+}
+
 func children(values map[string]string, at string) (names []string) {
 	for path := range values {
 		below, ok := strings.CutPrefix(path, at+"/")
@@ -205,9 +238,12 @@ func (d *daemon) changed(at string) {
 	d.changes++
 	for _, w := range d.watches {
 		watched := w.conn.absolute(w.path)
-		if at == watched || strings.HasPrefix(at, watched+"/") {
+		switch {
+		case at == watched || strings.HasPrefix(at, watched+"/"):
 			// What was watched by a relative path is told by one.
 			w.fire(w.path + at[len(watched):])
+		case strings.HasPrefix(watched, at+"/"): // at was removed
+			w.fire(w.path)
 		}
 	}
 }
@@ -222,7 +258,7 @@ func (d *daemon) set(dir string, pairs ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := 0; i < len(pairs); i += 2 {
-		d.values[dir+"/"+pairs[i]] = pairs[i+1]
+		put(d.values, dir+"/"+pairs[i], pairs[i+1])
 		d.changed(dir + "/" + pairs[i])
 	}
 }
@@ -233,14 +269,19 @@ func (d *daemon) get(path string) string {
 	return d.values[path]
 }
 
+// gone tells whether there is nothing at path.
+func (d *daemon) gone(path string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, there := d.values[path]
+	return !there
+}
+
 // remove removes a tree.
 func (d *daemon) remove(dir string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for path := range d.values {
-		if path == dir || strings.HasPrefix(path, dir+"/") {
-			delete(d.values, path)
-			d.changed(path)
-		}
+	if cut(d.values, dir) {
+		d.changed(dir)
 	}
 }

@@ -19,6 +19,7 @@ const (
 	opTransactionStart = 6
 	opTransactionEnd   = 7
 	opWrite            = 11
+	opRemove           = 13
 	opWatchEvent       = 15
 	opError            = 16
 )
@@ -214,6 +215,14 @@ func (t transaction) read(path string) (string, error) {
 // write sets a value, and makes the path to it if need be.
 func (t transaction) write(path, value string) error {
 	if _, err := t.ask(opWrite, t.id, path, value); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// remove removes a value and all below it.
+func (t transaction) remove(path string) error {
+	if _, err := t.ask(opRemove, t.id, path, ""); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
