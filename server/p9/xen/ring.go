@@ -67,8 +67,8 @@ type ring struct {
 
 // openRing maps the ring whose interface page is ref, and binds the event
 // channel. The memory is that of domain, and touching it may panic.
-func openRing(hv hypervisor, domain, ref, port uint32) (r *ring, err error) {
-	r = &ring{arrived: make(chan struct{}, 1), cleared: make(chan struct{}, 1)}
+func openRing(hv hypervisor, domain, ref, port uint32) (_ *ring, err error) {
+	r := &ring{arrived: make(chan struct{}, 1), cleared: make(chan struct{}, 1)}
 	opened := false
 	defer func() {
 		if !opened { // also by a panic
