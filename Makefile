@@ -74,6 +74,11 @@ bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
 	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind postmark postmark mkfs.ext4 e2fsprogs
 	go run ./tests/bench $(BENCHFLAGS)
 
+.PHONY: bench-9p
+bench-9p: ## measure 9P over TCP beside diod; BENCH=Getattr for a part
+	tests/guest/install.sh diod diod
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime 1s -count 5 ./tests/p9
+
 .PHONY: bench-virtio
 bench-virtio: ## measure virtio devices beside QEMU's 9pfs and virtiofsd; BENCHFLAGS as above
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils git git

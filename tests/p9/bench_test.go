@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,6 +96,34 @@ func request(typ uint8, fields ...any) []byte {
 	return msg
 }
 
+// exchangeAll sends requests at once and reads as many replies, in any order.
+func (c *client) exchangeAll(msgs []byte, n int) {
+	if _, err := c.nc.Write(msgs); err != nil {
+		panic(err)
+	}
+	have := 0
+	for n > 0 {
+		got, err := c.nc.Read(c.buf[have:])
+		if err != nil {
+			panic(err)
+		}
+		have += got
+		at := 0
+		for have-at >= 7 {
+			size := int(binary.LittleEndian.Uint32(c.buf[at:]))
+			if have-at < size {
+				break
+			}
+			if c.buf[at+4] == rlerror {
+				panic(fmt.Sprintf("errno %d", binary.LittleEndian.Uint32(c.buf[at+7:])))
+			}
+			at += size
+			n--
+		}
+		have = copy(c.buf, c.buf[at:have])
+	}
+}
+
 const fileSize = 16 << 20
 
 // ioHeader is what the Linux client leaves of a message for other than data.
@@ -136,6 +165,7 @@ func measure(b *testing.B, clients, size int, flags uint32, make func(n int) []b
 			running.Wait()
 			b.StopTimer()
 			used := s.cpu(b) - before
+			record(strings.TrimPrefix(strings.TrimSuffix(b.Name(), "/"+name), "Benchmark"), name, b.N, b.Elapsed(), used)
 			b.ReportMetric(float64(used.Microseconds())/float64(b.N), "server-µs/op")
 			if n > 0 && used > 0 {
 				b.ReportMetric(float64(n)*float64(b.N)/1e9/used.Seconds(), "GB/cpu-s")
@@ -148,6 +178,34 @@ func BenchmarkGetattr(b *testing.B) {
 	for _, clients := range []int{1, 16} {
 		b.Run(fmt.Sprintf("%dclients", clients), func(b *testing.B) {
 			measure(b, clients, 0, 0, func(int) []byte { return request(tgetattr, uint32(1), uint64(0x7ff)) })
+		})
+	}
+}
+
+// BenchmarkGetattrAhead is what many programs of a guest make of its one
+// connection: the next request is there before the last one is answered.
+func BenchmarkGetattrAhead(b *testing.B) {
+	const depth = 8
+	dir := b.TempDir()
+	for name, start := range servers {
+		b.Run(name, func(b *testing.B) {
+			s := start(b, dir)
+			c := dial(b, s)
+			var msgs []byte
+			for tag := range depth {
+				msg := request(tgetattr, uint32(0), uint64(0x7ff))
+				binary.LittleEndian.PutUint16(msg[5:], uint16(tag))
+				msgs = append(msgs, msg...)
+			}
+			before := s.cpu(b)
+			b.ResetTimer()
+			for range (b.N + depth - 1) / depth {
+				c.exchangeAll(msgs, depth)
+			}
+			b.StopTimer()
+			used := s.cpu(b) - before
+			record(fmt.Sprintf("GetattrAhead/%d", depth), name, b.N, b.Elapsed(), used)
+			b.ReportMetric(float64(used.Microseconds())/float64(b.N), "server-µs/op")
 		})
 	}
 }

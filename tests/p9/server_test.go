@@ -33,7 +33,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	summarize()
+	os.Exit(code)
 }
 
 // serve serves dir as "data" until standard input ends, and prints the address.
