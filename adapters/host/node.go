@@ -134,7 +134,9 @@ func (n *node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node,
 	if typeOf(st.Mode) != vfs.TypeDirectory {
 		return nil, vfs.ENOTDIR
 	}
-	if n.fs.table == nil {
+	if n.fs.table == nil && n.fs.kind.resident {
+		// Elsewhere, to make a node of its handle can cost a question to
+		// a server, which the descriptor saves.
 		handle, err := n.fs.entryHandle(dir, &st, cred, name)
 		if err != nil {
 			return nil, err
