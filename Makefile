@@ -18,7 +18,7 @@ build: ## build the appliance as one static binary
 
 .PHONY: test
 test: install lint race fuzz ## everything, with real guests; installs what they need
-	FSVA_REQUIRE_GUESTS=1 $(MAKE) --no-print-directory guest
+	FSVA_REQUIRE_GUESTS=1 $(MAKE) --no-print-directory guest rclone
 
 .PHONY: test-quick
 test-quick: lint ## what needs neither root nor guests
@@ -69,6 +69,17 @@ test-microvm: microvm ## the tests with the appliance in a machine of its own, u
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMicroVM' ./tests/guest
 
+# A module of its own, since rclone is large. Compiling all its back ends takes
+# minutes, once.
+.PHONY: rclone
+rclone: ## the module that has rclone: lint, tests, race, appliance-full with a guest
+	tests/guest/install.sh gcc gcc /usr/include/stdio.h libc6-dev /usr/sbin/sshd openssh-server ssh-keygen openssh-client
+	go build -o adapters/rclone/staticcheck honnef.co/go/tools/cmd/staticcheck
+	cd adapters/rclone && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 ./staticcheck ./...
+	cd adapters/rclone && CGO_ENABLED=0 go build ./cmd/appliance-full
+	cd adapters/rclone && FSVA_APPLIANCE=$$PWD/appliance-full CGO_ENABLED=0 go test -count=1 -timeout 15m .
+	cd adapters/rclone && CGO_ENABLED=1 go test -race -timeout 15m -run 'TestKill|TestRemote|TestURLs|TestContractOfADirectory/(races|model)' .
+
 .PHONY: bench
 bench: ## measure beside nfs-ganesha; BENCHFLAGS=-h for the flags
 	tests/guest/install.sh ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs" rpcbind rpcbind postmark postmark mkfs.ext4 e2fsprogs
@@ -87,5 +98,5 @@ bench-virtio: ## measure virtio devices beside QEMU's 9pfs and virtiofsd; BENCHF
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf appliance images/out
+	rm -rf appliance images/out adapters/rclone/appliance-full adapters/rclone/staticcheck
 	go clean -testcache
