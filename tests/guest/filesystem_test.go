@@ -140,7 +140,7 @@ var abilities = []struct{ column, script string }{
 	{"xattrs", "touch f && setfattr -n user.x -v 1 f && test $(getfattr --only-values -n user.x f) = 1"},
 	{"holes", "truncate -s 64M f && printf x | dd of=f bs=1M seek=32 conv=notrunc 2>/dev/null && sync f && test $(stat -c %b f) -lt 8192"},
 	{"seek", "truncate -s 64M f && dd if=/dev/urandom of=f bs=1M count=1 seek=32 conv=notrunc 2>/dev/null && sync f && $SPARSE f | grep -qx 'data 33554432 1048576'"},
-	{"punch", "dd if=/dev/urandom of=f bs=1M count=8 2>/dev/null && sync f && fallocate -p -o 1M -l 6M f && sync f && test $(stat -c %b f) -lt 8192 && cmp -n 6291456 -i 1048576:0 f /dev/zero"},
+	{"punch", "dd if=/dev/urandom of=f bs=1M count=4 2>/dev/null && sync f && fallocate -p -o 512K -l 3M f && sync f && test $(stat -c %b f) -lt 4096 && cmp -n 3145728 -i 524288:0 f /dev/zero"},
 	{"clone", "dd if=/dev/urandom of=f bs=1M count=1 2>/dev/null && cp --reflink=always f g && cmp f g"},
 	{"copy", `dd if=/dev/urandom of=f bs=1M count=1 2>/dev/null && xfs_io -f -c 'copy_range -l 1m f' g && cmp f g
 		awk -v mnt=$MNT '$1 == "device" { here = $5 == mnt } here && $1 == "COPY:" { done += $2 } END { exit !done }' /proc/self/mountstats`},
@@ -309,7 +309,8 @@ const treeOfWork = `cd %s && mkdir work%d && cd work%[2]d
 `
 
 // Two appliances over one cluster, each with a mount of its own, as on two
-// nodes.
+// nodes. Data is another matter: two mounts of MooseFS that count in a file under
+// a lock lose counts, without any appliance, since each caches what it reads.
 func TestLocksOfTwoAppliancesOverOneClusterExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	n := guest.NewNetwork(t)
@@ -324,26 +325,17 @@ func TestLocksOfTwoAppliancesOverOneClusterExcludeEachOther(t *testing.T) {
 	p.a.Mount(t, a, "vers=4.2", "/fs", "/mnt/1")
 	p.b.Mount(t, b, "vers=4.2", "/fs", "/mnt/1")
 
-	held := p.hold(t, p.a)
-	if got := p.try(t, p.b); got != "busy\n" {
-		t.Fatalf("the guest of the other appliance finds the lock %q", got)
-	}
-	waiting := p.wait(t, p.b)
-	held.Kill()
-	waiting.WaitFor(t, "locked", 90*time.Second)
-	if got := p.try(t, p.a); got != "busy\n" {
-		t.Fatalf("the guest that released the lock finds it %q", got)
-	}
-	waiting.Kill()
-
-	var counting []*guest.Command
-	for _, g := range []*guest.Guest{p.a, p.b} {
-		counting = append(counting, g.Start(t, guest.Program(t, "locker")+" count /mnt/1/number 30"))
-	}
-	for _, c := range counting {
-		c.Wait(t, 2*time.Minute)
-	}
-	if got := n.Run(t, "cat "+second+"/number"); got != "60" {
-		t.Errorf("two guests of two appliances counted to %s instead of 60", got)
+	for _, order := range []struct{ first, second *guest.Guest }{{p.a, p.b}, {p.b, p.a}} {
+		held := p.hold(t, order.first)
+		if got := p.try(t, order.second); got != "busy\n" {
+			t.Fatalf("the guest of the other appliance finds the lock %q", got)
+		}
+		waiting := p.wait(t, order.second)
+		held.Kill()
+		waiting.WaitFor(t, "locked", 90*time.Second)
+		if got := p.try(t, order.first); got != "busy\n" {
+			t.Fatalf("the guest that released the lock finds it %q", got)
+		}
+		waiting.Kill()
 	}
 }
