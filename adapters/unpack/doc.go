@@ -1,0 +1,16 @@
+// Package unpack reads compressed streams at any offset: deflate and gzip, and
+// zstd by its frames. A [Stream] is the unpacked bytes of one of them. To read
+// somewhere it takes up a decoder that stands before that place, or starts one
+// at the nearest [Point], and unpacks on from there.
+//
+// Points of zstd are the starts of frames. Those of deflate are made on the way:
+// a place in the compressed data between two symbols, and the 32 KiB of output
+// before it, which is all that a decoder needs to go on. No library has decoders
+// that can say where they are, to the bit, so the one for deflate is ours; all
+// it gives is compared with compress/flate's in tests.
+//
+// How many points a stream has is bounded, and with that its memory: when there
+// are too many, every other one is dropped and the distance doubles. So a read
+// costs at most the unpacking of one distance, besides the first read of a
+// place, which has to unpack everything before it once.
+package unpack
