@@ -6,6 +6,7 @@
 //	host:/DIR         a directory of the appliance, of whatever file system is mounted there
 //	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T, 1G by default
 //	git:/REPOSITORY[?rev=REVISION]  a git repository, one revision of it or all refs
+//	zip:/FILE         a ZIP archive, read-only
 package adapters
 
 import (
@@ -53,6 +54,7 @@ var schemes = map[string]scheme{
 	"git":  {check: checkGit, open: openGit},
 	"host": {check: checkHost, open: openHost},
 	"mem":  {check: checkMem, open: openMem, volatile: true},
+	"zip":  {check: checkZip, open: openZip},
 }
 
 // elsewhere are the schemes of adapters that not every build has, with the
@@ -149,6 +151,8 @@ func Open(ctx context.Context, url string, env Env) (vfs.FS, error) {
 func (s *Source) OnlyKeys(known ...string) error {
 	for _, key := range slices.Sorted(maps.Keys(s.query)) {
 		switch {
+		case len(known) == 0:
+			return fmt.Errorf("%q: nothing can follow the ?", s.url)
 		case !slices.Contains(known, key):
 			return fmt.Errorf("%q: unknown key %q; known are: %s", s.url, key, strings.Join(known, ", "))
 		case len(s.query[key]) > 1:
@@ -182,6 +186,13 @@ func checkGit(s source) error {
 	}
 	_, err := s.size("spool")
 	return err
+}
+
+func checkZip(s source) error {
+	if !filepath.IsAbs(s.rest) {
+		return fmt.Errorf("%q needs the absolute path of an archive, such as zip:/srv/docs.zip", s.url)
+	}
+	return s.OnlyKeys()
 }
 
 func checkMem(s source) error {

@@ -6,6 +6,7 @@ import (
 	"github.com/fsva/fsva/adapters/git"
 	"github.com/fsva/fsva/adapters/host"
 	"github.com/fsva/fsva/adapters/mem"
+	"github.com/fsva/fsva/adapters/zip"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -40,3 +41,5 @@ func openMem(_ context.Context, s source, _ Env) (vfs.FS, error) {
 	}
 	return mem.New(mem.Options{Size: size}), nil
 }
+
+func openZip(_ context.Context, s source, env Env) (vfs.FS, error) { return zip.Open(s.rest, env.Log) }

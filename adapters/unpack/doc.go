@@ -1,11 +1,11 @@
-// Package unpack reads compressed streams at any offset: deflate and gzip, and
-// zstd by its frames. A [Stream] is the unpacked bytes of one of them. To read
-// somewhere it takes up a decoder that stands before that place, or starts one
-// at the nearest [Point], and unpacks on from there.
+// Package unpack reads compressed streams at any offset: deflate and gzip. A
+// [Stream] is the unpacked bytes of one of them. To read somewhere it takes up a
+// decoder that stands before that place, or starts one at the nearest [Point],
+// and unpacks on from there.
 //
-// Points of zstd are the starts of frames. Those of deflate are made on the way:
-// a place in the compressed data between two symbols, and the 32 KiB of output
-// before it, which is all that a decoder needs to go on. No library has decoders
+// Points are made on the way: a place in the compressed data between two
+// symbols, and the 32 KiB of output before it, which is all that a decoder needs
+// to go on. No library has decoders
 // that can say where they are, to the bit, so the one for deflate is ours; all
 // it gives is compared with compress/flate's in tests.
 //

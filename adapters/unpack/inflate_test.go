@@ -129,7 +129,7 @@ func TestStreamsReadAnywhere(t *testing.T) {
 		"without any memory": Deflate(bytes.NewReader(c), int64(len(c)), sumOf(data), Options{Cache: NewCache(1)}),
 	} {
 		r := rand.New(rand.NewPCG(3, 4))
-		for range 60 {
+		for range 20 {
 			off := r.IntN(len(data))
 			p := make([]byte, 1+r.IntN(300_000))
 			want := data[off:min(len(data), off+len(p))]
@@ -174,6 +174,35 @@ func (l lateReader) ReadAt(p []byte, off int64) (int, error) {
 		return 0, errors.New("read too early")
 	}
 	return l.ReaderAt.ReadAt(p, off)
+}
+
+// counted says how much was read of it.
+type counted struct {
+	io.ReaderAt
+	read int64
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	c.read += int64(len(p))
+	return c.ReaderAt.ReadAt(p, off)
+}
+
+func TestReadsFromTheEndToTheStartDoNotUnpackAllBeforeEach(t *testing.T) {
+	data := some(16 << 20)
+	c := deflated(t, data, 1)
+	src := &counted{ReaderAt: bytes.NewReader(c)}
+	s := Deflate(src, int64(len(c)), sumOf(data), Options{Cache: NewCache(chunkSize), Points: 64, Decoders: 1})
+	p, reads := make([]byte, 4096), int64(0)
+	for off := int64(len(data) - len(p)); off > 0; off -= 1 << 18 {
+		if _, err := s.ReadAt(t.Context(), p, off); err != nil || !bytes.Equal(p, data[off:off+int64(len(p))]) {
+			t.Fatalf("at %d: %v", off, err)
+		}
+		reads++
+	}
+	// Each from the start would be half of the input on average.
+	if most := int64(len(c)) * reads / 8; src.read > most {
+		t.Errorf("%d reads took %d bytes of %d; %d would do", reads, src.read, len(c), most)
+	}
 }
 
 func TestDataThatIsNotWhatItShouldBeFails(t *testing.T) {

@@ -235,10 +235,13 @@ func (s *Stream) mark(r running) {
 		return
 	}
 	if len(s.points) == s.room {
-		s.points = slices.DeleteFunc(s.points, func(p Point) bool { return p.Out/s.distance%2 == 1 })
+		kept := s.points[:0]
+		for i := 1; i < len(s.points); i += 2 {
+			kept = append(kept, s.points[i])
+		}
+		clear(s.points[len(kept):])
+		s.points = kept
 		s.distance *= 2
 	}
-	if len(s.points) < s.room {
-		s.points = append(s.points, p)
-	}
+	s.points = append(s.points, p)
 }
