@@ -166,10 +166,9 @@ var (
 )
 
 const (
-	keepFree  = 256 << 20 // bytes of the disk that clean files of the cache leave free
-	maxAge    = 24 * time.Hour
-	hold      = 24 * time.Hour
-	chunkSize = 32 << 20 // of a first request for data; the next are larger
+	keepFree = 256 << 20 // bytes of the disk that clean files of the cache leave free
+	maxAge   = 24 * time.Hour
+	hold     = 24 * time.Hour
 )
 
 func newVFS(ctx context.Context, f fs.Fs, cache string, set settings) (*rvfs.VFS, error) {
@@ -180,7 +179,6 @@ func newVFS(ctx context.Context, f fs.Fs, cache string, set settings) (*rvfs.VFS
 	opt.CacheMaxSize = set.cache
 	opt.CacheMaxAge = fs.Duration(maxAge)
 	opt.CacheMinFreeSpace = keepFree
-	opt.ChunkSize = chunkSize
 	opt.Umask = 0
 	// A file that was closed writes no more into the cache, which may be
 	// another file system's then.
