@@ -3,6 +3,7 @@ package xen
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 )
@@ -107,6 +108,25 @@ func TestToolstackDetachesADevice(t *testing.T) {
 	again.connect()
 	if got := again.rings[0].roundTrip(t, "fine"); got != "fine" {
 		t.Errorf("answer %q", got)
+	}
+	if lines := s.log.errors(); len(lines) != 0 {
+		t.Errorf("log: %q", lines)
+	}
+}
+
+// What is above the device may be the toolstack's.
+func TestDeviceIsRemovedWhereItsDirectoryMayNotBe(t *testing.T) {
+	m := newMachine(t)
+	s := serve(m, echo)
+	fe := m.attach(7, "")
+	m.daemon.mu.Lock()
+	m.daemon.fixed = path.Dir(fe.back)
+	m.daemon.mu.Unlock()
+	fe.await(stateInitWait)
+	m.daemon.remove(fe.dir)
+	m.daemon.set(fe.back, "online", "0", "state", string(stateClosing))
+	for !m.daemon.gone(fe.back) {
+		wait(t, fe.changed, "the removal of "+fe.back)
 	}
 	if lines := s.log.errors(); len(lines) != 0 {
 		t.Errorf("log: %q", lines)

@@ -18,6 +18,7 @@ type daemon struct {
 	values  map[string]string
 	changes int // so far
 	watches []*daemonWatch
+	fixed   string // what domains may not remove
 }
 
 type daemonWatch struct {
@@ -145,6 +146,9 @@ func (c *daemonConn) answer(m storeMessage) storeMessage {
 		c.wrote(tx, at)
 		return ok("OK\x00")
 	case opRemove:
+		if at == c.fixed {
+			return fail("EACCES")
+		}
 		// What is not there is removed, if it could be there.
 		if _, there := values[at[:strings.LastIndexByte(at, '/')]]; !there {
 			return fail("ENOENT")
