@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fsva/fsva/internal/strictyaml"
 )
 
 // Defaults of the addresses. They are loopback: who wants to be reached from
@@ -164,15 +166,7 @@ func checkAddress(s string) error {
 }
 
 // Errors are the errors of a configuration, one a line.
-type Errors []error
-
-func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i, err := range e {
-		lines[i] = err.Error()
-	}
-	return strings.Join(lines, "\n")
-}
+type Errors = strictyaml.Errors
 
 // Duration is a time.Duration that is written as "60s" or "1m30s".
 type Duration time.Duration

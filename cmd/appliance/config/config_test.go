@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fsva/fsva/internal/strictyaml"
 )
 
 // write makes a configuration file and returns its path.
@@ -112,7 +114,7 @@ func TestWrongFilesAreRefusedByLineAndKey(t *testing.T) {
 		{"export without url", "exports:\n- name: a\n", []string{`FILE:2: exports[0]: export "a" has no url`}},
 		{"export text ends in a colon", "exports:\n- a=mem:\n", []string{`FILE:2: unknown key "a=mem"; put the text in quotes`}},
 		{"export twice", "exports:\n- a=mem\n- 'a=mem:'\n", []string{"FILE:3: exports[1]: two exports have the name a"}},
-		{"scheme", "exports:\n- 'a=ftp:'\n", []string{"FILE:2: exports[0]", "known are host: and mem:"}},
+		{"scheme", "exports:\n- 'a=ftp:'\n", []string{"FILE:2: exports[0]", `"ftp:" is no known kind of file system`}},
 		{"squash", "exports:\n- {name: a, url: 'mem:', squash: some}\n", []string{`FILE:2: exports[0]`, `"some" is none of`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -146,7 +148,7 @@ func TestFileThatIsNoConfigurationIsNotRead(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if err := Default().ReadFile(write(t, strings.Repeat("#", maxFile+1))); err == nil || !strings.Contains(err.Error(), "longer than") {
+	if err := Default().ReadFile(write(t, strings.Repeat("#", strictyaml.MaxFile+1))); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("huge file: %v", err)
 	}
 }
@@ -195,13 +197,13 @@ func TestSchemaDescribesEveryKey(t *testing.T) {
 		if o.AdditionalProperties == nil || *o.AdditionalProperties {
 			t.Errorf("%v: other keys are allowed", typ)
 		}
-		keys := keysOf(typ)
+		keys := strictyaml.Keys(typ)
 		if len(keys) != len(o.Properties) {
 			t.Errorf("%v has %d keys, the schema %d", typ, len(keys), len(o.Properties))
 		}
 		for _, f := range keys {
-			if o.Properties[f.key].Description == "" {
-				t.Errorf("%s is not described", f.key)
+			if o.Properties[f.Key].Description == "" {
+				t.Errorf("%s is not described", f.Key)
 			}
 		}
 	}

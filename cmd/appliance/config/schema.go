@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+
+	"github.com/fsva/fsva/internal/strictyaml"
 )
 
 // Schema describes the file in JSON Schema (draft 2020-12), as a value for
@@ -58,10 +60,10 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 func schemaOfStruct(s map[string]any, t reflect.Type) {
 	properties := make(map[string]any)
 	var required []string
-	for _, f := range keysOf(t) {
-		properties[f.key] = schemaOf(f.typ, f.tag)
-		if f.tag.Get("required") != "" {
-			required = append(required, f.key)
+	for _, f := range strictyaml.Keys(t) {
+		properties[f.Key] = schemaOf(f.Type, f.Tag)
+		if f.Tag.Get("required") != "" {
+			required = append(required, f.Key)
 		}
 	}
 	s["type"], s["properties"], s["additionalProperties"] = "object", properties, false
