@@ -5,13 +5,12 @@ import "github.com/spf13/cobra"
 func newHost() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "Stand between a guest of this host and an appliance elsewhere",
-		Long: `Stand between a guest of this host and an appliance that runs elsewhere, such as
-in another virtual machine. There are devices of a guest that only its own host
-can serve.`,
+		Short: "Connect the guests of this host with an appliance, and with nothing else",
+		Long: `Connect the guests of this host with an appliance, and with nothing else: by a
+bridge of their own, or by devices that only their own host can serve.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: needVerb,
 	}
-	cmd.AddCommand(newHostVirtio9P())
+	cmd.AddCommand(newHostUp(), newHostDown(), newHostPlan(), newHostStatus(), newHostVirtio9P())
 	return cmd
 }

@@ -161,3 +161,17 @@ func TestRealQEMUHasTheDevice(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+func TestHostUpRefusesAWrongFileByLineAndKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "host.yaml")
+	if err := os.WriteFile(path, []byte("subnet: 10.77.0.0/24\nguest: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"up", "down", "plan", "status"} {
+		out, err := exec.Command(binary, "host", verb, "--config", path).CombinedOutput()
+		want := "appliance: host: " + verb + ": " + path + `:2: unknown key "guest"; did you mean "guests"?`
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v: %s, without %s", err, out, want)
+		}
+	}
+}
