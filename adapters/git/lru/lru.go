@@ -57,3 +57,12 @@ func (c *Cache[K, V]) Add(key K, v V) {
 		c.used -= last.weight
 	}
 }
+
+// Clear takes all values out.
+func (c *Cache[K, V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.items)
+	c.order.Init()
+	c.used = 0
+}

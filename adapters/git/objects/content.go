@@ -251,6 +251,9 @@ func (r *patcher) Read(p []byte) (int, error) {
 			if n > 0 || err != io.EOF {
 				return n, err
 			}
+			if text, ok := r.piece.(*io.LimitedReader); ok && text.N > 0 {
+				return 0, errDelta // the delta ends before what it inserts
+			}
 			r.piece = nil
 		}
 		if err := r.next(); err != nil {

@@ -61,6 +61,10 @@ type object struct {
 	data []byte
 }
 
+func newBases() *lru.Cache[place, object] {
+	return lru.New[place](baseBytes, func(o object) int64 { return int64(len(o.data)) })
+}
+
 // Open opens the object database in dir, the "objects" directory of a
 // repository. It opens also if a pack cannot be read: see [DB.Damage].
 func Open(dir string) (*DB, error) {
@@ -68,7 +72,7 @@ func Open(dir string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{dirs: dirs, bases: lru.New[place](baseBytes, func(o object) int64 { return int64(len(o.data)) })}
+	d := &DB{dirs: dirs, bases: newBases()}
 	d.packs.Store(new([]*pack))
 	if err := d.Rescan(); err != nil {
 		return nil, errors.Join(err, d.Close())
