@@ -89,9 +89,10 @@ func (d *directory) weight() int64 {
 	return int64(len(d.items))*perItem + perDirectory
 }
 
-// lookup returns the number of the item of that name, or -1.
+// lookup returns the number of the item of that name, or -1. It looks at items
+// where they are: to copy one would read its size while others may set it.
 func (d *directory) lookup(name string) int {
-	i, found := slices.BinarySearchFunc(d.items, name, func(it item, name string) int { return cmp.Compare(it.name, name) })
+	i, found := sort.Find(len(d.items), func(i int) int { return cmp.Compare(name, d.items[i].name) })
 	if !found {
 		return -1
 	}
