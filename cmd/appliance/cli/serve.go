@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -81,13 +82,27 @@ func serve(cmd *cobra.Command, s *settings) error {
 	if err := a.announce(cmd.OutOrStdout()); err != nil {
 		return fmt.Errorf("standard output: %w", errors.Join(err, a.stop()))
 	}
+	tellSystemd(log, "READY=1")
+	var watchdog sync.WaitGroup
+	watching, unwatch := context.WithCancel(ctx)
+	watchdog.Go(func() { a.watch(watching) })
 	failure := a.wait(ctx, hup)
 	restore() // a second signal ends the process at once
 	log.Info().Msg("stopping")
+	unwatch()
+	watchdog.Wait()
+	tellSystemd(log, "STOPPING=1")
 	if err := a.stop(); failure == nil {
 		failure = err
 	}
 	return failure
+}
+
+// tellSystemd goes on if that fails: guests are served all the same.
+func tellSystemd(log zerolog.Logger, state string) {
+	if err := notify(state); err != nil {
+		log.Warn().Err(err).Msg(state)
+	}
 }
 
 // wait returns when ctx ends, or with the error that ended a server.
