@@ -26,10 +26,9 @@ type location struct {
 	options configmap.Simple // of the back end
 	root    string           // for a back end; REMOTE:PATH for a remote
 	config  string           // the configuration file, "" for rclone's own
-	name    string           // what rclone calls it, in the cache's paths too
 }
 
-// errKey is about a key of a URL. The URL itself is not in it: what is wrong
+// onlyKeys refuses other keys. The URL itself is not in its errors: what is wrong
 // there may be that it has a secret.
 func onlyKeys(s *adapters.Source, known ...string) error {
 	_, query, _ := strings.Cut(s.URL(), "?")
