@@ -73,12 +73,16 @@ test-microvm: microvm ## the tests with the appliance in a machine of its own, u
 # A module of its own, since rclone is large. Compiling all its back ends takes
 # minutes, once.
 .PHONY: rclone
-rclone: ## the module that has rclone: lint, tests, race, appliance-full with a guest
+rclone: ## the module that has rclone: lint, tests, appliance-full with a guest
 	tests/guest/install.sh gcc gcc /usr/include/stdio.h libc6-dev /usr/sbin/sshd openssh-server ssh-keygen openssh-client
 	go build -o adapters/rclone/staticcheck honnef.co/go/tools/cmd/staticcheck
 	cd adapters/rclone && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 ./staticcheck ./...
 	cd adapters/rclone && CGO_ENABLED=0 go build ./cmd/appliance-full
 	cd adapters/rclone && FSVA_APPLIANCE=$$PWD/appliance-full CGO_ENABLED=0 go test -count=1 -timeout 15m .
+
+# Compiles rclone once more, which takes longer than all that it tests.
+.PHONY: rclone-race
+rclone-race: ## the same module with the race detector
 	cd adapters/rclone && CGO_ENABLED=1 go test -race -timeout 15m -run 'TestKill|TestRemote|TestURLs|TestContractOfADirectory/(races|model)' .
 
 .PHONY: bench

@@ -73,7 +73,13 @@ func (s *sshServer) export(dir, hosts string) string {
 func TestContractOfSFTP(t *testing.T) {
 	t.Parallel()
 	s := serveSSH(t)
-	suite(func(t *testing.T) string { return s.export(t.TempDir(), "known_hosts") }).Run(t)
+	// A directory of the server's, which goes when the server has: it may still
+	// be at work when its client is gone.
+	suite(func(t *testing.T) string {
+		dir, err := os.MkdirTemp(s.dir, "contract")
+		check(t, err)
+		return s.export(dir, "known_hosts")
+	}).Run(t)
 }
 
 func TestSFTPWritesFilesOfTheServer(t *testing.T) {
