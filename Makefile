@@ -41,9 +41,7 @@ race: ## all tests but the guests', with the race detector
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (5s)
-	@grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | while IFS=: read -r file target; do \
-		go test -run '^$$' -fuzzminimizetime 10x -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
-	done
+	@tests/fuzz.sh $(FUZZTIME)
 
 # Machines under QEMU have targets of their own, whether there is a QEMU or not.
 .PHONY: guest
