@@ -46,7 +46,7 @@ fuzz: ## each fuzz target for FUZZTIME (5s)
 # Machines under QEMU have targets of their own, whether there is a QEMU or not.
 .PHONY: guest
 guest: ## the tests with real Linux guests; GUESTFLAGS="-v -run TestRootSquash" for one
-	go test -count=1 -skip '^Test(Machine|MicroVM)' $(GUESTFLAGS) ./tests/guest/...
+	go test -count=1 -skip '^Test(Machine|MicroVM|Xen)' $(GUESTFLAGS) ./tests/guest/...
 
 # What machines need is 250 MB in a cache of the user's, made once.
 FSVA_QEMU ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fsva-qemu
@@ -56,6 +56,14 @@ qemu: ## the tests with machines under QEMU, which mount virtio 9P devices
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMachine' ./tests/guest
+
+# Not part of make test: no guest domain has mounted in it yet. Emulated, domain 0
+# finds its memory changed at times; with one processor less often.
+.PHONY: test-xen
+test-xen: ## the test with Xen's domains, unfinished: an appliance domain, and others that mount
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestXen' ./tests/guest
 
 .PHONY: microvm
 microvm: ## build the appliance as a machine: kernel and initramfs, in images/out/microvm
