@@ -43,7 +43,12 @@ func TestWorkloads(t *testing.T) {
 	for _, w := range workloads {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			each(t, everyWay, func(t *testing.T, s site) {
+			ways := everyWay
+			switch w.name {
+			case "compile", "directory", "removal": // long; 4.1 has them with a crash
+				ways = everyWay[1:]
+			}
+			each(t, ways, func(t *testing.T, s site) {
 				s.g.Run(t, "touch "+doneFile)
 				w.check(t, s, w.start(t, s).Wait(t, 3*time.Minute))
 			})
