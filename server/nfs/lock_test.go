@@ -1,6 +1,7 @@
 package nfs_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,59 @@ func TestWaitingGuestIsToldWhenTheLockIsFree(t *testing.T) {
 		t.Fatal("no CB_NOTIFY_LOCK came")
 	}
 	b.must(nfs41.PutFH(fb.fh), &want)
+}
+
+// RFC 8881 §2.10.6.1 and §20.9: a callback whose connection ends comes again
+// over another, and its sequence id is the one that the client expects, whether
+// the client saw the first or not.
+func TestCallbackOutlivesItsConnection(t *testing.T) {
+	for name, seen := range map[string]bool{"before the client sees it": false, "before the reply": true} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t)
+			a, b := r.mount(nfs41.Config{}), r.mount(nfs41.Config{Conns: 2})
+			var last atomic.Uint32 // sequence id of the back channel's slot
+			var cut atomic.Bool
+			told := make(chan struct{}, 4)
+			for _, conn := range b.Conns {
+				conn.HandleCallbacks(func(op nfs41.CBOp) nfs41.Status {
+					s, ok := op.(*nfs41.CBSequence)
+					if !ok {
+						told <- struct{}{}
+						return nfs41.NFS4_OK
+					}
+					first := cut.CompareAndSwap(false, true)
+					if first {
+						conn.Cut()
+					}
+					switch {
+					case first && !seen:
+						return nfs41.NFS4ERR_IO // nobody gets to know
+					case s.Seq == last.Load():
+						return nfs41.NFS4ERR_RETRY_UNCACHED_REP
+					case s.Seq != last.Load()+1:
+						return nfs41.NFS4ERR_SEQ_MISORDERED
+					}
+					last.Store(s.Seq)
+					if first {
+						return nfs41.NFS4ERR_IO
+					}
+					return nfs41.NFS4_OK
+				})
+			}
+			fa := a.create("f")
+			fb := b.open(&nfs41.Open{Access: nfs41.ShareBoth, Owner: []byte("o"), Name: "f"})
+			held := nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: fa.sid, Owner: []byte("a")}
+			a.must(nfs41.PutFH(fa.fh), &held)
+			b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh),
+				&nfs41.Lock{Type: nfs41.WriteWLT, Length: 1, Stateid: fb.sid, Owner: []byte("b")})
+			a.must(nfs41.PutFH(fa.fh), &nfs41.LockU{Type: nfs41.WriteLT, Stateid: held.LockStateid, Length: 1})
+			select {
+			case <-told:
+			case <-time.After(10 * time.Second):
+				t.Fatal("no CB_NOTIFY_LOCK came over the other connection")
+			}
+		})
+	}
 }
 
 func TestFreeAndTestStateid(t *testing.T) {

@@ -95,6 +95,10 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// Cut ends the connection and does not wait for the goroutine that reads from
+// it, so that a callback's handler can call it, whose answer is then lost.
+func (c *Conn) Cut() { c.nc.Close() }
+
 // Closed is closed once the server, or Close, has ended the connection.
 func (c *Conn) Closed() <-chan struct{} { return c.reader }
 

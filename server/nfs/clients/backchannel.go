@@ -1,9 +1,11 @@
 package clients
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
@@ -25,7 +27,7 @@ const callHeaderMax = 100
 // a time.
 type backchannel struct {
 	turn sync.Mutex // held during a callback; taken before Session.mu
-	seq  uint32     // guarded by turn
+	seq  uint32     // the last that the client has taken; guarded by turn
 	to   Callback   // guarded by Session.mu
 }
 
@@ -52,12 +54,12 @@ func (s *Session) SetCallback(to Callback) {
 // ErrNoBackchannel means that no connection is bound for callbacks.
 var ErrNoBackchannel = errors.New("no connection is bound for callbacks")
 
-// path returns a connection for callbacks.
-func (s *Session) path() (*rpc.Conn, Callback, error) {
+// path returns a connection for callbacks other than those that failed.
+func (s *Session) path(failed []*rpc.Conn) (*rpc.Conn, Callback, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn, dirs := range s.conns {
-		if dirs&Back != 0 {
+		if dirs&Back != 0 && !slices.Contains(failed, conn) {
 			return conn, s.back.to, nil
 		}
 	}
@@ -65,15 +67,45 @@ func (s *Session) path() (*rpc.Conn, Callback, error) {
 }
 
 // CallBack sends one callback operation, CB_SEQUENCE before it, and returns
-// the status of the operation (RFC 8881 §20).
+// the status of the operation (RFC 8881 §20). If a connection fails under it,
+// the next is tried.
+//
+// The sequence id moves on only when the client is known to have taken it: one
+// that it never saw would make it refuse all that follow (§2.10.6.1).
 func (s *Session) CallBack(ctx context.Context, op uint32, args func(*xdr.Encoder)) (nfs4.Status, error) {
 	s.back.turn.Lock()
 	defer s.back.turn.Unlock()
-	conn, to, err := s.path()
-	if err != nil {
-		return 0, err
+	var failed []*rpc.Conn
+	var broken error
+	for behind := false; ; {
+		conn, to, err := s.path(failed)
+		if err != nil {
+			return 0, cmp.Or(broken, err)
+		}
+		taken, status, err := s.callOver(ctx, conn, &to, s.back.seq+1, op, args)
+		switch {
+		case err != nil:
+			broken = fmt.Errorf("callback to %v: %w", s.Client, err)
+			failed = append(failed, conn)
+			if ctx.Err() != nil {
+				return 0, broken
+			}
+			continue
+		case taken == nfs4.OK:
+			s.back.seq++
+			return status, nil
+		case !behind && (taken == nfs4.ErrRetryUncachedRep || taken == nfs4.ErrSeqFalseRetry):
+			behind = true
+			s.back.seq++ // of a callback whose reply was lost: this one is the next
+			continue
+		}
+		return 0, fmt.Errorf("callback to %v: CB_SEQUENCE is refused: %w", s.Client, taken)
 	}
-	s.back.seq++
+}
+
+// callOver sends a callback over a connection and returns the status of its
+// CB_SEQUENCE and of the whole.
+func (s *Session) callOver(ctx context.Context, conn *rpc.Conn, to *Callback, seq, op uint32, args func(*xdr.Encoder)) (taken, status nfs4.Status, err error) {
 	var e xdr.Encoder
 	e.Opaque(nil)            // tag
 	e.Uint32(s.Client.Minor) // minorversion
@@ -81,7 +113,7 @@ func (s *Session) CallBack(ctx context.Context, op uint32, args func(*xdr.Encode
 	e.Uint32(2)              // operations
 	e.Uint32(nfs4.OpCBSequence)
 	e.Fixed(s.ID[:])
-	e.Uint32(s.back.seq)
+	e.Uint32(seq)
 	e.Uint32(0) // slot
 	e.Uint32(0) // highest slot
 	e.Bool(false)
@@ -89,24 +121,33 @@ func (s *Session) CallBack(ctx context.Context, op uint32, args func(*xdr.Encode
 	e.Uint32(op)
 	args(&e)
 	if e.Len() > s.Back.MaxRequest-callHeaderMax {
-		return 0, fmt.Errorf("callback to %v: %d bytes are more than its backchannel takes", s.Client, e.Len())
+		return 0, 0, fmt.Errorf("%d bytes are more than its backchannel takes", e.Len())
 	}
 	body, err := conn.Call(ctx, to.Program, 1, nfs4.CBProcCompound, to.Auth, e.Buf)
 	if err != nil {
-		return 0, fmt.Errorf("callback to %v: %w", s.Client, err)
+		return 0, 0, err
 	}
 	return decodeCallback(body)
 }
 
-// decodeCallback takes the status of the last operation from CB_COMPOUND's
-// reply.
-func decodeCallback(body []byte) (nfs4.Status, error) {
+// decodeCallback takes the status of CB_SEQUENCE and of the whole from
+// CB_COMPOUND's reply.
+func decodeCallback(body []byte) (taken, status nfs4.Status, err error) {
 	d := xdr.NewDecoder(body)
-	status := nfs4.Status(d.Uint32())
-	if d.Err() != nil {
-		return 0, fmt.Errorf("callback reply: %w", d.Err())
+	status = nfs4.Status(d.Uint32())
+	d.Opaque(nfs4.OpaqueLimit) // tag
+	switch n := d.Uint32(); {
+	case n == 0 && status != nfs4.OK: // refused as a whole
+		taken = status
+	case n == 0 || d.Uint32() != nfs4.OpCBSequence:
+		d.Fail()
+	default:
+		taken = nfs4.Status(d.Uint32())
 	}
-	return status, nil
+	if d.Err() != nil {
+		return 0, 0, fmt.Errorf("reply: %w", d.Err())
+	}
+	return taken, status, nil
 }
 
 // CallBack sends a callback over any session of the client that can.
@@ -114,11 +155,15 @@ func (c *Client) CallBack(ctx context.Context, op uint32, args func(*xdr.Encoder
 	c.reg.mu.RLock()
 	sessions := append([]*Session(nil), c.sessions...)
 	c.reg.mu.RUnlock()
+	err := ErrNoBackchannel
 	for _, s := range sessions {
-		st, err := s.CallBack(ctx, op, args)
-		if err == nil || !errors.Is(err, ErrNoBackchannel) {
-			return st, err
+		st, e := s.CallBack(ctx, op, args)
+		if e == nil {
+			return st, nil
+		}
+		if !errors.Is(e, ErrNoBackchannel) {
+			err = e
 		}
 	}
-	return 0, ErrNoBackchannel
+	return 0, err
 }
