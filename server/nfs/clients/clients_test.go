@@ -396,6 +396,33 @@ func TestSecondRestartWithinGraceKeepsTheClaims(t *testing.T) {
 	wantStatus(t, a.CheckReclaim(), nfs4.OK)
 }
 
+// As long as one client is at it, all who were on record stay there, also those
+// that are done and have to wait in silence: the server may die once more.
+func TestGraceLastsWhileClientsReclaimAndForgetsNobody(t *testing.T) {
+	w := newWorld(t)
+	for _, owner := range []string{"a", "b", "c"} {
+		if _, _, err := w.open(w.client(owner), "o", "f", lock.ShareRead, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.restart()
+	w.client("a") // reclaims nothing
+	b := w.createSession(w.exchange(identity("b", 1))).Client
+	w.pass(testLease - time.Second)
+	wantStatus(t, b.CheckReclaim(), nfs4.OK)
+	w.pass(4 * time.Second)
+	if !w.reg.InGrace() {
+		t.Fatal("the grace period ended while a client reclaimed")
+	}
+	if recorded, _ := w.store.Clients(); len(recorded) != 3 {
+		t.Errorf("on record are %v", recorded)
+	}
+	w.pass(graceLimit * testLease)
+	if w.reg.InGrace() {
+		t.Error("the grace period does not end")
+	}
+}
+
 func TestStateIDsAgeAndEnd(t *testing.T) {
 	w := newWorld(t)
 	c := w.client("a")

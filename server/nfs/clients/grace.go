@@ -95,7 +95,7 @@ func (g *grace) mayReclaim(r *Registry, owner string) bool {
 	if !g.pending[owner] {
 		return false
 	}
-	more := r.cfg.Clock().Add(r.cfg.Grace / 4)
+	more := r.cfg.Clock().Add(r.cfg.Grace / 2)
 	if more.After(g.latest) {
 		more = g.latest
 	}

@@ -102,12 +102,15 @@ func (r *Registry) Run(ctx context.Context) {
 	}
 }
 
-// Sweep does what the passing of time asks for: it ends the grace period,
-// forgets clients that never got a session, or hold nothing and are not coming
-// back, and gives up courtesy that has lasted for a day.
+// Sweep does what the passing of time asks for: it ends the grace period, and
+// after that forgets clients that never got a session, or hold nothing and are
+// not coming back, and gives up courtesy that has lasted for a day.
 func (r *Registry) Sweep(ctx context.Context) {
 	now := r.cfg.Clock()
 	r.grace.sweep(r, now)
+	if r.InGrace() {
+		return // who waits for the others to reclaim has a reason to be silent
+	}
 	var gone, idle, spent []*Client
 	r.mu.RLock()
 	keepIdle := idleLimit
