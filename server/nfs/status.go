@@ -42,7 +42,7 @@ var errnoStatus = map[vfs.Errno]nfs4.Status{
 	syscall.ENOMEM:   nfs4.ErrDelay,
 	syscall.ENFILE:   nfs4.ErrDelay,
 	syscall.EMFILE:   nfs4.ErrDelay,
-	syscall.ENOLCK:   nfs4.ErrResource,
+	syscall.ENOLCK:   nfs4.ErrServerfault, // NFS4ERR_RESOURCE is of 4.0 alone (§15.1.16)
 	syscall.ENODEV:   nfs4.ErrIo,
 }
 

@@ -68,7 +68,7 @@ func (c *Client) addState(st State) (serial uint32, err error) {
 		return 0, nfs4.ErrExpired
 	}
 	if len(c.states) >= maxStatesPerClient {
-		return 0, nfs4.ErrResource
+		return 0, nfs4.ErrNospc
 	}
 	for {
 		c.serial++
