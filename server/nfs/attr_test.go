@@ -104,3 +104,21 @@ func TestPermissionsAreTheCallers(t *testing.T) {
 	user.expect(nfs41.NFS4ERR_ACCESS, nfs41.PutFH(f.fh), &nfs41.Write{Stateid: nfs41.Anonymous, Data: []byte("x")})
 	user.expect(nfs41.NFS4ERR_PERM, nfs41.PutFH(f.fh), &nfs41.SetAttr{Attrs: nfs41.Attrs{Mask: nfs41.Mask(nfs41.AttrMode), Mode: 0o777}})
 }
+
+// AUTH_NONE claims nothing: its caller is the anonymous user whatever the squash
+// rule, and SECINFO says that one may come so.
+func TestCallerWithoutACredentialIsAnonymous(t *testing.T) {
+	r := start(t)
+	g := r.mount(nfs41.Config{})
+	g.must(nfs41.PutFH(g.root), &nfs41.SetAttr{Attrs: nfs41.Attrs{Mask: nfs41.Mask(nfs41.AttrMode), Mode: 0o777}})
+	private := g.create("private")
+	g.must(nfs41.PutFH(private.fh), &nfs41.SetAttr{Stateid: private.sid, Attrs: nfs41.Attrs{Mask: nfs41.Mask(nfs41.AttrMode), Mode: 0o600}})
+
+	nobody := r.mount(nfs41.Config{Cred: nfs41.Cred{None: true}})
+	f := nobody.create("f")
+	if owner := nobody.attrs(f.fh, nfs41.AttrOwner).Owner; owner != "65534" {
+		t.Errorf("its file belongs to %s", owner)
+	}
+	nobody.expect(nfs41.NFS4ERR_ACCESS, nfs41.PutFH(nobody.root),
+		&nfs41.Open{Access: nfs41.ShareRead, Owner: []byte("o"), Name: "private"})
+}

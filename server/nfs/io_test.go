@@ -2,6 +2,7 @@ package nfs_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/fsva/fsva/tests/nfs41"
@@ -112,6 +113,21 @@ func TestHolesAreSeen(t *testing.T) {
 	g.must(nfs41.PutFH(f.fh), &nfs41.Allocate{Stateid: f.sid, Offset: 3 * mib, Length: mib})
 	if n := g.attrs(f.fh, nfs41.AttrSize).Size; n != 4*mib {
 		t.Errorf("size after ALLOCATE: %d", n)
+	}
+}
+
+// An answer without data that is not the end would have the client ask for ever.
+func TestReadPlusWithoutRoomForDataIsRefused(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	f := g.create("f")
+	g.must(nfs41.PutFH(f.fh), &nfs41.Write{Stateid: f.sid, Data: make([]byte, 4096)})
+	slot := g.Slot()
+	defer slot.Release()
+	slot.Sequence.CacheThis = true
+	fill := nfs41.Read{Stateid: f.sid, Count: 3800} // of the 4096 bytes of a kept reply
+	err := slot.Do(nfs41.PutFH(f.fh), &fill, &nfs41.ReadPlus{Stateid: f.sid, Count: 4096})
+	if !errors.Is(err, nfs41.NFS4ERR_REP_TOO_BIG_TO_CACHE) {
+		t.Errorf("got %v", err)
 	}
 }
 

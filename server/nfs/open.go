@@ -36,15 +36,10 @@ func (c *compound) open() nfs4.Status {
 	if st != nfs4.OK {
 		return st
 	}
-	switch args.claim {
-	case nfs4.ClaimNull:
+	if args.claim == nfs4.ClaimNull {
 		return c.openByName(&args)
-	case nfs4.ClaimFH, nfs4.ClaimPrevious:
-		return c.openByFH(&args)
-	case nfs4.ClaimDelegateCur, nfs4.ClaimDelegCurFH:
-		return nfs4.ErrBadStateid // no delegation has been given
 	}
-	return nfs4.ErrNotsupp // nor outlived a restart
+	return c.openByFH(&args)
 }
 
 func (c *compound) decodeOpen() (a openArgs, st nfs4.Status) {
@@ -114,8 +109,13 @@ func (c *compound) mayOpen(a *openArgs) nfs4.Status {
 	if a.create && a.claim != nfs4.ClaimNull {
 		return nfs4.ErrInval
 	}
-	if a.claim == nfs4.ClaimPrevious {
+	switch a.claim {
+	case nfs4.ClaimPrevious:
 		return statusOf(c.client.CheckReclaim())
+	case nfs4.ClaimDelegateCur, nfs4.ClaimDelegCurFH:
+		return nfs4.ErrBadStateid // no delegation has been given
+	case nfs4.ClaimDelegatePrev, nfs4.ClaimDelegPrevFH:
+		return nfs4.ErrNotsupp // nor outlives its client: not worth waiting for the end of grace
 	}
 	if err := c.client.CheckGrant(); err != nil {
 		return statusOf(err)

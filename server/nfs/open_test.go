@@ -25,6 +25,46 @@ func TestCreateModes(t *testing.T) {
 	g.expect(nfs41.NFS4ERR_NOENT, nfs41.PutFH(g.root), &nfs41.Open{Access: nfs41.ShareRead, Owner: []byte("o"), Name: "missing"})
 }
 
+// RFC 8881 §18.16.3. Delegations are not given, so that nothing can be claimed
+// by them.
+func TestClaims(t *testing.T) {
+	r := start(t)
+	g := r.mount(nfs41.Config{})
+	f := g.create("f")
+	made := func(claim nfs41.Claim, create nfs41.CreateMode) *nfs41.Open {
+		return &nfs41.Open{Access: nfs41.ShareRead, Owner: []byte("o"), Name: "f", Claim: claim, Create: create, DelegStateid: f.sid}
+	}
+	byFH := made(nfs41.ClaimFH, nfs41.NoCreate)
+	g.must(nfs41.PutFH(f.fh), byFH, &nfs41.Read{Stateid: nfs41.CurrentStateid, Count: 1})
+	for _, tt := range []struct {
+		on    nfs41.FH
+		claim nfs41.Claim
+		want  nfs41.Status
+	}{
+		{g.root, nfs41.ClaimFH, nfs41.NFS4ERR_ISDIR},
+		{f.fh, nfs41.ClaimNull, nfs41.NFS4ERR_NOTDIR},
+		{f.fh, nfs41.ClaimPrevious, nfs41.NFS4ERR_NO_GRACE},
+		{g.root, nfs41.ClaimDelegateCur, nfs41.NFS4ERR_BAD_STATEID},
+		{f.fh, nfs41.ClaimDelegCurFH, nfs41.NFS4ERR_BAD_STATEID},
+		{g.root, nfs41.ClaimDelegatePrev, nfs41.NFS4ERR_NOTSUPP},
+		{f.fh, nfs41.ClaimDelegPrevFH, nfs41.NFS4ERR_NOTSUPP},
+	} {
+		g.expect(tt.want, nfs41.PutFH(tt.on), made(tt.claim, nfs41.NoCreate))
+		if tt.claim != nfs41.ClaimNull { // only a name can be created
+			g.expect(nfs41.NFS4ERR_INVAL, nfs41.PutFH(tt.on), made(tt.claim, nfs41.Unchecked))
+		}
+	}
+	g.expect(nfs41.NFS4ERR_NOTSUPP, &nfs41.RawOp{Op: nfs41.OpDelegPurge})
+	g.expect(nfs41.NFS4ERR_BAD_STATEID, nfs41.PutFH(f.fh), nfs41.DelegReturn(f.sid))
+
+	// What a client may claim before it is done reclaiming is refused at once:
+	// NFS4ERR_GRACE would have it ask again.
+	r.restart()
+	g = r.mount(nfs41.Config{Reclaiming: true})
+	g.expect(nfs41.NFS4ERR_NOTSUPP, nfs41.PutFH(g.root), made(nfs41.ClaimDelegatePrev, nfs41.NoCreate))
+	g.expect(nfs41.NFS4ERR_GRACE, nfs41.PutFH(f.fh), made(nfs41.ClaimFH, nfs41.NoCreate))
+}
+
 func TestUncheckedCreateTruncatesOnlyWhenAsked(t *testing.T) {
 	g := start(t).mount(nfs41.Config{})
 	f := g.create("f")

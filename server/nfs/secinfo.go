@@ -39,10 +39,12 @@ func (c *compound) secinfoNoName() nfs4.Status {
 	return nfs4.OK
 }
 
-// flavors appends the security flavors of every export and takes the current
-// filehandle away, which both operations do (RFC 8881 §2.6.3.1.1.8).
+// flavors appends the security flavors of every export, the best first, and
+// takes the current filehandle away, which both operations do (RFC 8881
+// §2.6.3.1.1.8). Who comes with AUTH_NONE is the anonymous user.
 func (c *compound) flavors() {
-	c.reply.Uint32(1)
+	c.reply.Uint32(2)
 	c.reply.Uint32(rpc.AuthSys)
+	c.reply.Uint32(rpc.AuthNone)
 	c.setCur(object{})
 }

@@ -162,9 +162,13 @@ func (c *compound) readPlus() nfs4.Status {
 	off := int64(min(offset, math.MaxInt64))
 	end := min(l.size, off+min(int64(count), int64(c.srv.maxIO), math.MaxInt64-off))
 	eofAt, countAt := c.reply.Reserve(), c.reply.Reserve()
+	begin := off
 	off, n, err := c.readSegments(&l, off, end)
-	if err != nil {
+	switch {
+	case err != nil:
 		return statusOf(err)
+	case n == 0 && begin < end:
+		return c.tooBig() // an empty answer would have the client ask for ever
 	}
 	if off >= l.size {
 		c.reply.Put(eofAt, 1)

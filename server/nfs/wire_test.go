@@ -50,7 +50,7 @@ func start(t testing.TB) *rig {
 	}
 	var err error
 	r.table, err = export.NewTable([]*export.Export{
-		export.New(1, export.Spec{Name: "data"}, r.data),
+		export.New(1, export.Spec{Name: "data", Options: export.Options{AnonUID: 65534, AnonGID: 65534}}, r.data),
 		export.New(2, export.Spec{Name: "src", Options: export.Options{ReadOnly: true}}, src),
 	})
 	if err != nil {
