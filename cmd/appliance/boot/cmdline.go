@@ -17,6 +17,7 @@ type params struct {
 	addresses []netip.Prefix // of the interface, beside those from DHCP
 	gateways  []netip.Addr   // at most one of each family
 	dns       []netip.Addr
+	network   bool   // addresses are given, or how to get them
 	dhcp      bool   // ask for an IPv4 address
 	device    string // the interface; empty for the first one
 	hostname  string
@@ -41,16 +42,15 @@ func readParams() (*params, []error) {
 func parseParams(line string) (*params, []error) {
 	p := &params{hostname: "fsva"}
 	var errs []error
-	network := false
 	for _, word := range split(line) {
 		key, value, _ := strings.Cut(word, "=")
 		var err error
 		switch {
 		case key == "ip":
-			network = true
+			p.network = true
 			err = p.kernelIP(value)
 		case key == "fsva.ip":
-			network = true
+			p.network = true
 			err = p.ip(value)
 		case strings.HasPrefix(key, "fsva."):
 			err = p.set(strings.TrimPrefix(key, "fsva."), value)
@@ -59,7 +59,7 @@ func parseParams(line string) (*params, []error) {
 			errs = append(errs, fmt.Errorf("kernel command line: %s: %w", word, err))
 		}
 	}
-	if !network {
+	if !p.network {
 		p.dhcp = true
 	}
 	return p, errs

@@ -33,16 +33,18 @@ func (d disk) isConfig() bool {
 }
 
 // findDisks lists the disks with something in them or not, but none that
-// cannot be read, such as a drive without a medium.
+// cannot be read, such as a drive without a medium, and not the one that the
+// system itself is on.
 func findDisks() (disks []disk) {
+	system := systemDisk()
 	links, _ := filepath.Glob("/sys/class/block/*") // the pattern is correct
 	for _, link := range links {
 		name := filepath.Base(link)
 		if target, err := os.Readlink(link); err != nil || strings.Contains(target, "/virtual/") {
 			continue // loop, ram
 		}
-		d := disk{name: name, size: sysfsNumber(filepath.Join(link, "size")) * 512}
-		if d.size == 0 {
+		d := disk{name: name, size: sysfsNumber(filepath.Join(link, "size")) * sector}
+		if d.size == 0 || wholeDisk(link) == system {
 			continue
 		}
 		if err := d.look(); err != nil {
@@ -54,6 +56,32 @@ func findDisks() (disks []disk) {
 		}
 	}
 	return disks
+}
+
+// sector is what sysfs counts in, whatever the disk's own are.
+const sector = 512
+
+// systemDisk is the disk with the root on it or on a partition of it, empty if
+// the root is in memory.
+func systemDisk() string {
+	var st unix.Stat_t
+	if err := unix.Stat("/", &st); err != nil {
+		return ""
+	}
+	return wholeDisk(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+}
+
+// wholeDisk is the name of a disk, or of the one that a partition is on, by its
+// link in sysfs; empty if there is no such disk.
+func wholeDisk(link string) string {
+	target, err := os.Readlink(link)
+	if err != nil {
+		return ""
+	}
+	if exists(filepath.Join(link, "partition")) {
+		target = filepath.Dir(target)
+	}
+	return filepath.Base(target)
 }
 
 func sysfsNumber(file string) int64 {

@@ -15,6 +15,7 @@ import (
 const (
 	dataDir   = "/data" // where the data disk is mounted
 	configDir = "/run/fsva-config"
+	systemDir = "/etc/fsva" // in an image with a system around the appliance
 	fileName  = "fsva.yaml"
 )
 
@@ -45,7 +46,7 @@ func setUp(p *params, mods *modules, kids *children) (setup, []error) {
 	var s setup
 	data, err := dataDisk(disks)
 	if err == nil && data != nil {
-		err = s.mountData(*data, mods)
+		err = s.mountData(*data, mods, kids)
 	}
 	if err != nil {
 		problems = append(problems, err)
@@ -68,7 +69,10 @@ func setUp(p *params, mods *modules, kids *children) (setup, []error) {
 	return s, problems
 }
 
-func (s *setup) mountData(d disk, mods *modules) error {
+func (s *setup) mountData(d disk, mods *modules, kids *children) error {
+	if err := d.growPartition(kids); err != nil {
+		return err
+	}
 	if err := d.mount(dataDir, mods, 0); err != nil {
 		return err
 	}
@@ -94,7 +98,8 @@ func tellOfOthers(disks []disk) string {
 }
 
 // findConfig is the path of the configuration, empty if there is none: from
-// the command line, else from a configuration drive, else from the data disk.
+// the command line, else from a configuration drive, else from the data disk,
+// else from the system's own disk.
 func findConfig(p *params, disks []disk, mods *modules) (string, error) {
 	if p.yaml != nil {
 		file := filepath.Join("/run", fileName)
@@ -113,8 +118,10 @@ func findConfig(p *params, disks []disk, mods *modules) (string, error) {
 		say("drive %s (%s) has no %s", d.name, d.content, fileName)
 		_ = unix.Unmount(configDir, 0) // or it stays, unused
 	}
-	if file := filepath.Join(dataDir, fileName); exists(file) {
-		return file, nil
+	for _, dir := range []string{dataDir, systemDir} {
+		if file := filepath.Join(dir, fileName); exists(file) {
+			return file, nil
+		}
 	}
 	return "", nil
 }

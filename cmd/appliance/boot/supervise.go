@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/cmd/appliance/systemd"
 )
 
 const (
@@ -78,12 +80,20 @@ func (s *supervisor) pause(reasons []string, delay time.Duration, power <-chan r
 		say("no health address: %v", err)
 	}
 	defer health.close()
-	var over <-chan time.Time
+	var over, watchdog <-chan time.Time
 	if delay > 0 {
 		over = time.After(delay)
 	}
+	if every := systemd.WatchdogInterval(); every > 0 {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		watchdog = tick.C
+	}
+	tellSystemd("READY=1\nWATCHDOG=1") // to be told of by the health address is to work, too
 	for {
 		select {
+		case <-watchdog:
+			tellSystemd("WATCHDOG=1")
 		case <-over:
 			return none
 		case r := <-power:
@@ -167,8 +177,16 @@ func (s *supervisor) follow(r io.ReadCloser) {
 func (s *supervisor) tell(health string, reasons []string) {
 	say("addresses: %s", s.net.describe())
 	say("%s; control address %s", health, s.setup.admin)
+	tellSystemd("STATUS=" + strings.Join(append([]string{health}, reasons...), ": "))
 	for _, r := range reasons {
 		say("  %s", r)
+	}
+}
+
+// tellSystemd does nothing where this is the first process.
+func tellSystemd(state string) {
+	if err := systemd.Notify(state); err != nil {
+		say("%v", err)
 	}
 }
 

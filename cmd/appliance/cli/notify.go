@@ -7,50 +7,17 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/fsva/fsva/cmd/appliance/systemd"
 	"github.com/fsva/fsva/server/nfs/nfs4"
 )
-
-// notify tells systemd of a service of Type=notify how it is (sd_notify(3)).
-// Without systemd it does nothing.
-func notify(state string) error {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return nil
-	}
-	if strings.HasPrefix(path, "@") { // in the abstract name space
-		path = "\x00" + path[1:]
-	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		return fmt.Errorf("systemd is not told: %w", err)
-	}
-	defer c.Close()
-	_, err = c.Write([]byte(state))
-	return err
-}
-
-// watchdogInterval is how often systemd wants to hear that all is well, half of
-// what it allows; 0 if it does not (sd_watchdog_enabled(3)).
-func watchdogInterval() time.Duration {
-	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return 0
-	}
-	µs, err := strconv.ParseUint(os.Getenv("WATCHDOG_USEC"), 10, 62)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(µs) * time.Microsecond / 2
-}
 
 // watch tells systemd for as long as NFS calls are answered. When they are
 // not, it keeps silent, and systemd starts the appliance anew.
 func (a *appliance) watch(ctx context.Context) {
-	interval := watchdogInterval()
+	interval := systemd.WatchdogInterval()
 	if interval == 0 {
 		return
 	}
@@ -59,7 +26,7 @@ func (a *appliance) watch(ctx context.Context) {
 	for {
 		err := ping(ctx, address(a.nfsListener), interval)
 		if err == nil {
-			err = notify("WATCHDOG=1")
+			err = systemd.Notify("WATCHDOG=1")
 		}
 		if err != nil && ctx.Err() == nil {
 			a.log.Error().Err(err).Msg("the watchdog is not told that NFS is served")

@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s -h", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newStatus(), newExport(), newConfig(), newHost(), newMount(), newVersion())
+	root.AddCommand(newServe(), newStatus(), newExport(), newConfig(), newHost(), newMount(), newBoot(), newVersion())
 	return root
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fsva/fsva/cmd/appliance/config"
+	"github.com/fsva/fsva/cmd/appliance/systemd"
 )
 
 func newServe() *cobra.Command {
@@ -91,7 +92,9 @@ func serve(cmd *cobra.Command, s *settings) error {
 	log.Info().Msg("stopping")
 	unwatch()
 	watchdog.Wait()
-	tellSystemd(log, "STOPPING=1")
+	if failure == nil { // else it is to be started anew, perhaps by a supervisor of its own
+		tellSystemd(log, "STOPPING=1")
+	}
 	if err := a.stop(); failure == nil {
 		failure = err
 	}
@@ -100,7 +103,7 @@ func serve(cmd *cobra.Command, s *settings) error {
 
 // tellSystemd goes on if that fails: guests are served all the same.
 func tellSystemd(log zerolog.Logger, state string) {
-	if err := notify(state); err != nil {
+	if err := systemd.Notify(state); err != nil {
 		log.Warn().Err(err).Msg(state)
 	}
 }
