@@ -11,6 +11,7 @@ package adapters
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -91,6 +92,12 @@ type Scheme struct {
 	Check func(Source) error
 	Open  func(context.Context, Source, Env) (vfs.FS, error)
 }
+
+// ErrUnreachable is wrapped by the errors of Open where what the URL names lies
+// elsewhere, was served before, and does not answer now: it may come back, and
+// guests of an earlier start may wait for it. One that never answered is more
+// likely misspelled, and its error does not wrap this.
+var ErrUnreachable = errors.New("it cannot be reached")
 
 // Register adds a kind of file system, from the init of the package that has
 // it. All that are registered outlive the process.

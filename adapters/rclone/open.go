@@ -47,7 +47,11 @@ func init() {
 				}
 				f, err := open(ctx, s.URL(), l, set, env)
 				if err != nil {
-					return nil, fmt.Errorf("%s: %s", name, hide(err))
+					text := name + ": " + hide(err)
+					if errors.Is(err, adapters.ErrUnreachable) {
+						return nil, absence{text}
+					}
+					return nil, errors.New(text)
 				}
 				return f, nil
 			},
@@ -64,8 +68,16 @@ type FS struct {
 	swept sync.WaitGroup
 }
 
+// absence is why a remote that was served before cannot be opened now.
+type absence struct{ text string }
+
+func (a absence) Error() string { return a.text }
+
+func (a absence) Unwrap() error { return adapters.ErrUnreachable }
+
 // open opens a remote that must answer now: what waits in the cache from an
-// earlier start cannot be put into directories that nobody can list.
+// earlier start cannot be put into directories that nobody can list. It is an
+// absence if the remote does not, but did at an earlier start.
 func open(ctx context.Context, url string, l location, set settings, env adapters.Env) (_ *FS, err error) {
 	configure(env.Log)
 	f := &FS{}
@@ -81,7 +93,7 @@ func open(ctx context.Context, url string, l location, set settings, env adapter
 			_ = f.shut() // what failed first is what counts
 		}
 	}()
-	if err := f.reach(url, l, set, env, dir); err != nil {
+	if err := f.reach(ctx, url, l, set, env, dir); err != nil {
 		return nil, err
 	}
 	state := filepath.Join(dir, "index")
@@ -95,16 +107,25 @@ func open(ctx context.Context, url string, l location, set settings, env adapter
 }
 
 // reach makes the tree of a remote.
-func (f *FS) reach(url string, l location, set settings, env adapters.Env, dir string) error {
+func (f *FS) reach(opening context.Context, url string, l location, set settings, env adapters.Env, dir string) error {
 	ctx, c := fs.AddConfig(context.Background())
 	c.UseServerModTime = set.serverMod
-	far, err := openWithin(set.timeout, func() (fs.Fs, error) {
+	limit, ledger := set.timeout, filepath.Join(dir, "ledger")
+	_, err := os.Stat(ledger)
+	before := err == nil
+	if before {
+		limit = min(limit, againLimit)
+	}
+	far, err := openWithin(opening, limit, func() (fs.Fs, error) {
 		far, err := l.open(ctx, url)
 		if err == nil {
 			err = lookAtRoot(far)(ctx)
 		}
 		return far, err
 	})
+	if err != nil && before {
+		return absence{"the remote cannot be reached: " + err.Error()}
+	}
 	if err != nil {
 		return fmt.Errorf("the remote cannot be reached: %w", err)
 	}
@@ -119,7 +140,7 @@ func (f *FS) reach(url string, l location, set settings, env adapters.Env, dir s
 	if err := os.MkdirAll(t.store.data, 0o700); err != nil {
 		return err
 	}
-	if t.ledger, err = newLedger(filepath.Join(dir, "ledger"), t.store, t.uploaded, env.Log); err != nil {
+	if t.ledger, err = newLedger(ledger, t.store, t.uploaded, env.Log); err != nil {
 		return err
 	}
 	if err := t.ledger.repair(); err != nil {
@@ -136,8 +157,12 @@ func (f *FS) reach(url string, l location, set settings, env adapters.Env, dir s
 	return nil
 }
 
-// openWithin calls op, but waits no longer than limit.
-func openWithin(limit time.Duration, op func() (fs.Fs, error)) (fs.Fs, error) {
+// againLimit is how long a remote that was served before is waited for: other
+// exports wait too, and it is asked again later.
+const againLimit = 10 * time.Second
+
+// openWithin calls op, but waits no longer than limit, nor than ctx.
+func openWithin(ctx context.Context, limit time.Duration, op func() (fs.Fs, error)) (fs.Fs, error) {
 	type result struct {
 		far fs.Fs
 		err error
@@ -153,6 +178,8 @@ func openWithin(limit time.Duration, op func() (fs.Fs, error)) (fs.Fs, error) {
 			r.err = errors.New("there is no such bucket or directory")
 		}
 		return r.far, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	case <-time.After(limit):
 		return nil, fmt.Errorf("no answer within %v", limit)
 	}

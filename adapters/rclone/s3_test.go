@@ -2,12 +2,14 @@ package rclone_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fsva/fsva/adapters"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -356,6 +358,34 @@ func TestRefusesWhatCannotBeServed(t *testing.T) {
 				t.Errorf("the error is %q, which should tell of %q and no secret", err, c.says)
 			}
 		})
+	}
+}
+
+func TestRemoteThatWasServedBeforeMayComeBack(t *testing.T) {
+	t.Parallel()
+	o := serveS3(t)
+	o.put(t, "object", "x")
+	p := newPlace(t, o.export("&timeout=1s"))
+	check(t, p.open(t).Close())
+	o.broken.Store(403)
+	fs, err := p.tryOpen()
+	if err == nil {
+		fs.Close()
+		t.Fatal("it opens")
+	}
+	if !errors.Is(err, adapters.ErrUnreachable) || !strings.Contains(err.Error(), "ExpiredToken") || strings.Contains(err.Error(), secretKey) {
+		t.Errorf("the error is %q (unreachable: %v)", err, errors.Is(err, adapters.ErrUnreachable))
+	}
+	if fs, err = newPlace(t, o.export("")).tryOpen(); err == nil {
+		fs.Close()
+		t.Fatal("it opens")
+	}
+	if errors.Is(err, adapters.ErrUnreachable) {
+		t.Error("a remote that never answered is taken for one that went away")
+	}
+	o.broken.Store(0)
+	if got := content(t, lookup(t, p.started(t).Root(), "object")); got != "x" {
+		t.Errorf("the object has %q", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/fsva/fsva/adapters"
+	"github.com/fsva/fsva/adapters/away"
 	"github.com/fsva/fsva/cmd/appliance/config"
 	"github.com/fsva/fsva/server/admin"
 	"github.com/fsva/fsva/state"
@@ -58,7 +59,11 @@ func newExportSet(ctx context.Context, cfg *config.Config, store *state.Store, d
 	}
 	x := &exportSet{table: table, store: store, dir: dir, log: log, leaving: make(map[uint32]chan struct{}), revoke: func(context.Context, *export.Export) {}}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
-	return x, x.apply(ctx, cfg)
+	if err := x.apply(ctx, cfg); err != nil {
+		return x, err
+	}
+	x.await()
+	return x, nil
 }
 
 // apply serves the exports of cfg from now on. A file system whose export
@@ -124,6 +129,20 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 	if err := x.awaitClosed(ctx, id); err != nil {
 		return s, false, fmt.Errorf("export %s: %w", spec.Name, err)
 	}
+	env := x.env(id, &spec)
+	fs, err := adapters.Open(ctx, spec.URL, env)
+	if starting := x.cfg == nil; starting && errors.Is(err, adapters.ErrUnreachable) {
+		fs, err = away.New(err, env.Log), nil
+	}
+	if err != nil {
+		return s, false, fmt.Errorf("export %s: %w", spec.Name, err)
+	}
+	s.Export = export.New(id, spec, fs)
+	return s, true, nil
+}
+
+// env is what the adapter of an export is told.
+func (x *exportSet) env(id uint32, spec *export.Spec) adapters.Env {
 	env := adapters.Env{
 		Log:       x.log.With().Str("export", spec.Name).Logger(),
 		Exclusive: spec.Exclusive,
@@ -133,12 +152,7 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 	if x.dir != "" {
 		env.Dir = filepath.Join(x.dir, "export", strconv.FormatUint(uint64(id), 10))
 	}
-	fs, err := adapters.Open(ctx, spec.URL, env)
-	if err != nil {
-		return s, false, fmt.Errorf("export %s: %w", spec.Name, err)
-	}
-	s.Export = export.New(id, spec, fs)
-	return s, true, nil
+	return env
 }
 
 // swap makes next what is served and logs what that changes.
@@ -212,12 +226,12 @@ func (x *exportSet) close() error {
 	x.cancel()
 	x.retiring.Wait()
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	var all []vfs.FS
 	for _, s := range x.served {
 		all = append(all, s.FS)
 	}
 	x.served = nil
+	x.mu.Unlock() // one that arrives now needs it, and Close waits for that
 	return closeAll(all)
 }
 
