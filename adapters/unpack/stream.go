@@ -25,7 +25,8 @@ type Point struct {
 // end.
 type decoder interface {
 	io.Reader
-	// Mark is a place shortly behind what was read, if a decoder can start there.
+	// Mark is the place nearest to what was read, if there is one, where a
+	// decoder can start.
 	Mark() (Point, bool)
 }
 
@@ -231,7 +232,7 @@ func (s *Stream) mark(r running) {
 		return
 	}
 	p, ok := r.Mark()
-	if !ok {
+	if !ok || p.Out < last+s.distance {
 		return
 	}
 	if len(s.points) == s.room {
