@@ -6,6 +6,7 @@
 //	host:/DIR         a directory of the appliance, of whatever file system is mounted there
 //	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T, 1G by default
 //	git:/REPOSITORY[?rev=REVISION]  a git repository, one revision of it or all refs
+//	tar:/FILE[?unpacked=SIZE]  a tar archive, plain or packed by gzip or zstd, read-only
 //	zip:/FILE         a ZIP archive, read-only
 package adapters
 
@@ -55,6 +56,7 @@ var schemes = map[string]scheme{
 	"git":  {check: checkGit, open: openGit},
 	"host": {check: checkHost, open: openHost},
 	"mem":  {check: checkMem, open: openMem, volatile: true},
+	"tar":  {check: checkTar, open: openTar},
 	"zip":  {check: checkZip, open: openZip},
 }
 
@@ -192,6 +194,17 @@ func checkGit(s source) error {
 		}
 	}
 	_, err := s.size("spool")
+	return err
+}
+
+func checkTar(s source) error {
+	if !filepath.IsAbs(s.rest) {
+		return fmt.Errorf("%q needs the absolute path of an archive, such as tar:/srv/docs.tar.gz", s.url)
+	}
+	if err := s.OnlyKeys("unpacked"); err != nil {
+		return err
+	}
+	_, err := s.size("unpacked")
 	return err
 }
 

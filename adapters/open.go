@@ -6,6 +6,7 @@ import (
 	"github.com/fsva/fsva/adapters/git"
 	"github.com/fsva/fsva/adapters/host"
 	"github.com/fsva/fsva/adapters/mem"
+	"github.com/fsva/fsva/adapters/tar"
 	"github.com/fsva/fsva/adapters/zip"
 	"github.com/fsva/fsva/vfs"
 )
@@ -40,6 +41,14 @@ func openMem(_ context.Context, s source, _ Env) (vfs.FS, error) {
 		return nil, err
 	}
 	return mem.New(mem.Options{Size: size}), nil
+}
+
+func openTar(ctx context.Context, s source, env Env) (vfs.FS, error) {
+	unpacked, err := s.size("unpacked")
+	if err != nil {
+		return nil, err
+	}
+	return tar.Open(ctx, s.rest, tar.Options{Dir: env.Dir, Unpacked: unpacked, Log: env.Log})
 }
 
 func openZip(_ context.Context, s source, env Env) (vfs.FS, error) { return zip.Open(s.rest, env.Log) }

@@ -293,7 +293,7 @@ func (b *Builder) Build(source Source, fingerprint Fingerprint) (*FS, error) {
 	f.text = slices.Clip(f.text)
 	for i := range f.nodes {
 		if r := &f.nodes[i]; r.typ == vfs.TypeRegular && r.nlink > 0 {
-			f.bytes += r.size
+			f.bytes = min(f.bytes+r.size, maxSize) // of sparse files there may be any number
 		}
 	}
 	if b.leftOut > 0 {

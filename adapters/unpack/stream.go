@@ -174,7 +174,7 @@ func broken(err error) error {
 	if vfs.ErrnoOf(err) != vfs.EIO {
 		return err
 	}
-	return fmt.Errorf("unpack: %w", errors.Join(err, vfs.EIO))
+	return fmt.Errorf("unpack: %w (%w)", err, vfs.EIO)
 }
 
 // nearest takes the decoder that has least to do to get to off.

@@ -42,3 +42,53 @@ func TestGuestReadsAnArchiveAsTheTreeItWasMadeFrom(t *testing.T) {
 		t.Errorf("after a restart: %s", firstDifference(got, want))
 	}
 }
+
+func TestGuestReadsTarArchivesOfEveryPacking(t *testing.T) {
+	n := guest.NewNetwork(t)
+	dir, _ := guest.Dir(t, "tree")
+	n.Run(t, `cd `+dir+`
+		mkdir -m 755 -p deep/er empty
+		chmod 755 deep
+		head -c 1000000 /dev/urandom | od -An -tx1 >large
+		ln -s ../large deep/link
+		ln large deep/same
+		mkfifo deep/pipe
+		mknod deep/null c 1 3
+		: >deep/er/none
+		truncate -s 3M deep/holes; echo data | dd of=deep/holes conv=notrunc bs=1 seek=2000000 status=none
+		for i in $(seq 50); do echo $i >deep/er/file.$i; done
+		setfattr -n user.note -v kept large
+		chmod 600 deep/holes; chmod 644 large deep/pipe deep/null deep/er/*; chown 1234:5678 large`)
+	archives := t.TempDir()
+	n.Run(t, `cd `+dir+`
+		tar -cf `+archives+`/plain.tar --format=posix --xattrs -S .
+		gzip -k `+archives+`/plain.tar
+		split -b 1M --filter='zstd -q' `+archives+`/plain.tar >`+archives+`/frames.tar.zst
+		cat `+archives+`/plain.tar /dev/zero | head -c 40M | zstd -q >`+archives+`/one.tar.zst`)
+	exports := map[string]string{"plain": "plain.tar", "gzip": "plain.tar.gz", "frames": "frames.tar.zst", "one": "one.tar.zst"}
+	var served []string
+	for name, file := range exports {
+		served = append(served, name+"=tar:"+archives+"/"+file+",squash=none")
+	}
+	srv := guest.StartAppliance(t, n, served...)
+	g := guest.Boot(t, n)
+	sums := treeSums + `; stat -c '%u %g %h %t %T' large deep/same deep/null`
+	want := n.Run(t, "cd "+dir+"\n"+sums)
+	mounts := map[string]string{"9p": mount9P(t, g, srv, "cache=none", "gzip", "/mnt/9p")}
+	for name := range exports {
+		mounts[name] = g.Mount(t, srv, "vers=4.2", "/"+name, "/mnt/"+name)
+	}
+	for name, mnt := range mounts {
+		if got := g.Run(t, "cd "+mnt+"\n"+sums); got != want {
+			t.Errorf("%s: %s", name, firstDifference(got, want))
+		}
+		g.Run(t, "! touch "+mnt+"/new 2>/run/why && grep -q 'Read-only' /run/why")
+	}
+	g.Run(t, "[ \"$(getfattr --only-values -n user.note "+mounts["plain"]+"/large)\" = kept ]")
+	srv.Crash(t)
+	for _, name := range []string{"gzip", "one"} {
+		if got := g.Run(t, "echo 3 >/proc/sys/vm/drop_caches; cd "+mounts[name]+"\n"+sums); got != want {
+			t.Errorf("%s after a restart: %s", name, firstDifference(got, want))
+		}
+	}
+}
