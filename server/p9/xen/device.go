@@ -42,6 +42,7 @@ type device struct {
 	log      zerolog.Logger
 
 	changed chan struct{} // what we or the front end wrote, or somebody for us
+	said    state         // what we wrote last; stateNone if that was another process
 	served  bool          // a front end has been looked at
 	broken  bool          // the front end has to close the device first
 	session *session      // while connected
@@ -90,6 +91,14 @@ func (d *device) step() error {
 	if err != nil {
 		return err
 	}
+	ours, err := d.optional("state")
+	if err != nil {
+		return err
+	}
+	if d.ended(state(ours)) {
+		d.disconnect()
+		return d.remove()
+	}
 	first := !d.served
 	d.served = true
 	switch now {
@@ -115,6 +124,15 @@ func (d *device) step() error {
 		return d.closed(now)
 	}
 	return nil // it has to do with itself
+}
+
+// ended tells whether our state was written by somebody else who closes the
+// device. libxl takes each 9P device for one of QEMU's, and a QEMU does not answer
+// any more when its domain is destroyed: so it does not ask the back end, but
+// writes the last state itself (device_qemu_timeout in libxl_device.c), and waits
+// until the back end has removed the device.
+func (d *device) ended(ours state) bool {
+	return ours == stateClosed && d.said != stateNone && d.said != stateClosed
 }
 
 func (d *device) frontState() (state, error) {
@@ -261,7 +279,7 @@ func (d *device) number(key string) (uint32, error) {
 func (d *device) setState(s state, keys ...[2]string) error {
 	err := d.store.transact(func(t transaction) error {
 		old, err := t.read(d.dir + "/state")
-		if err != nil || state(old) == s {
+		if err != nil || state(old) == s || d.ended(state(old)) {
 			return err
 		}
 		for _, key := range append(keys, [2]string{"state", string(s)}) {
@@ -271,6 +289,7 @@ func (d *device) setState(s state, keys ...[2]string) error {
 		}
 		return nil
 	})
+	d.said = s
 	if errors.Is(err, syscall.ENOENT) {
 		return nil
 	}

@@ -157,6 +157,21 @@ func TestDomainIsDestroyedWhileItsRequestsWait(t *testing.T) {
 	}
 }
 
+// libxl closes the device of a dying domain itself, while the front end is there.
+func TestToolstackClosesADeviceForItsBackEnd(t *testing.T) {
+	m := newMachine(t)
+	s := serve(m, gateEcho(nil))
+	fe := m.attach(7, "")
+	fe.connect()
+	fe.rings[0].send(t, message(1, "wait"))
+	m.daemon.set(fe.back, "state", string(stateClosed))
+	fe.awaitRemoval()
+	wait(t, wait(t, s.channels, "a channel").closed, "the end of the channel")
+	if lines := s.log.errors(); len(lines) != 0 {
+		t.Errorf("log: %q", lines)
+	}
+}
+
 func TestDeviceOfWhichNothingIsToBeServedIsClosed(t *testing.T) {
 	m := newMachine(t)
 	s := &service{}
