@@ -6,11 +6,13 @@
 // file says meanwhile. All of it is in the kernel, and ends with the boot:
 // nothing has to run for it.
 //
-//	site      the operator's file, and what follows from it
-//	link      the bridge and the taps
-//	firewall  what may pass from tap to tap
-//	change    a step from what is there to what should be
-//	virtio9p  the relay of a guest's 9P device, which needs none of these
+//	site       the operator's file, and what follows from it
+//	link       the bridge and the taps
+//	firewall   what may pass from tap to tap
+//	change     a step from what is there to what should be
+//	qemu       machines on it, as processes
+//	toolstack  what those are told who run machines themselves
+//	virtio9p   the relay of a guest's 9P device, which needs none of these
 package hostbridge
 
 import (

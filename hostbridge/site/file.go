@@ -26,6 +26,7 @@ type File struct {
 	MTU       *uint32   `yaml:"mtu" doc:"Size of the largest packet, in bytes." default:"1500"`
 	Owner     string    `yaml:"owner" doc:"User, by name or number, who may open the taps besides root, such as libvirt-qemu."`
 	Services  []uint32  `yaml:"services" doc:"TCP ports of the appliance that guests may connect to." default:"2049, 564"`
+	QEMU      string    `yaml:"qemu" doc:"Path of QEMU, for host run. Without it: qemu-system-x86_64, where commands are."`
 	Appliance Appliance `yaml:"appliance" doc:"Where the appliance runs."`
 	Guests    []Guest   `yaml:"guests" doc:"The guests."`
 }
@@ -37,17 +38,20 @@ type Appliance struct {
 	Address  string   `yaml:"address" doc:"IPv4 address of the machine. Without it: the second of the subnet."`
 	Address6 string   `yaml:"address6" doc:"IPv6 address of the machine. Without it: made from its MAC, as the machine itself does."`
 	Tap      string   `yaml:"tap" doc:"Name of the machine's tap. Without it: tap-appliance."`
+	Machine  Machine  `yaml:"machine" doc:"How host run makes the machine."`
 	Manage   []uint32 `yaml:"manage" doc:"TCP ports of the machine that this host may connect to, besides the services, such as 9049."`
 }
 
 // Guest is one guest.
 type Guest struct {
-	Name     string `yaml:"name" doc:"Lower-case letters, digits and hyphens, at most 63. Also its host name by DHCP, and @NAME in clients= of an export." required:"true"`
-	MAC      string `yaml:"mac" doc:"Without it: made from the names of bridge and guest."`
-	Address  string `yaml:"address" doc:"IPv4 address. Without it: allotted by the name."`
-	Address6 string `yaml:"address6" doc:"IPv6 address. Without it: made from the MAC, as Linux does of itself."`
-	Tap      string `yaml:"tap" doc:"Name of its tap. Without it: tap-NAME, shortened if need be."`
-	External bool   `yaml:"external" doc:"Somebody else makes the interface and puts it on the bridge, such as xl. It is only admitted, by its name."`
+	Name     string   `yaml:"name" doc:"Lower-case letters, digits and hyphens, at most 63. Also its host name by DHCP, and @NAME in clients= of an export." required:"true"`
+	MAC      string   `yaml:"mac" doc:"Without it: made from the names of bridge and guest."`
+	Address  string   `yaml:"address" doc:"IPv4 address. Without it: allotted by the name."`
+	Address6 string   `yaml:"address6" doc:"IPv6 address. Without it: made from the MAC, as Linux does of itself."`
+	Tap      string   `yaml:"tap" doc:"Name of its tap. Without it: tap-NAME, shortened if need be."`
+	P9       []string `yaml:"p9" doc:"Exports that the guest has as virtio 9P devices, each with its name as tag."`
+	Machine  Machine  `yaml:"machine" doc:"How host run makes the machine."`
+	External bool     `yaml:"external" doc:"Somebody else makes the interface and puts it on the bridge, such as xl. It is only admitted, by its name."`
 }
 
 // Default is a site of which nothing is said.

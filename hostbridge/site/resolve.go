@@ -113,6 +113,7 @@ func (r *resolver) subnets() {
 func (r *resolver) ports() {
 	r.site.Services = r.portList("services", r.Services)
 	r.site.Manage = r.portList("appliance.manage", r.Appliance.Manage)
+	r.site.QEMU = r.beside(r.QEMU)
 	if len(r.Services) == 0 {
 		r.add("services", "empty: no guest could reach the appliance; leave it out for 2049 and 564")
 	}
@@ -139,10 +140,13 @@ func (r *resolver) appliance() {
 				r.add("appliance."+given.key, "an appliance that is a process has the address of the bridge; leave this out, or say run: machine")
 			}
 		}
+		if r.machine("appliance", a.Machine, false) != nil {
+			r.add("appliance.machine", "an appliance that is a process has none; leave this out, or say run: machine")
+		}
 		r.site.Appliance = Port{Identity: r.site.Host}
 		r.site.Appliance.Name = applianceName
 	case RunMachine:
-		given := Guest{Name: applianceName, MAC: a.MAC, Address: a.Address, Address6: a.Address6, Tap: a.Tap}
+		given := Guest{Name: applianceName, MAC: a.MAC, Address: a.Address, Address6: a.Address6, Tap: a.Tap, Machine: a.Machine}
 		r.site.Appliance = r.port("appliance", &given)
 		p := &r.site.Appliance
 		if !p.IP4.IsValid() {
@@ -203,6 +207,7 @@ func (r *resolver) port(key string, g *Guest) (p Port) {
 	if key != applianceName {
 		r.take(key+".name", "name", g.Name)
 	}
+	p.P9, p.Machine = r.p9(key, g.P9), r.machine(key, g.Machine, g.External)
 	p.MAC = r.mac(key+".mac", g.MAC, deriveMAC(r.Bridge, g.Name))
 	r.take(key+".mac", "MAC", p.MAC.String())
 	if p.Device = g.Tap; g.Tap == "" {

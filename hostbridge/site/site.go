@@ -15,6 +15,7 @@ type Site struct {
 	Owner           uint32
 	Services        []uint16 // TCP ports of the appliance that guests may connect to, sorted
 	Manage          []uint16 // those that the host may, besides
+	QEMU            string   // path, or empty for the one that is found
 	Host            Identity // the bridge itself
 	Appliance       Port     // on the host: the bridge's identity, and no device
 	Guests          []Port   // in the file's order
@@ -34,6 +35,9 @@ type Port struct {
 	Identity
 	Device   string // name of the tap
 	External bool   // others make the device
+
+	P9      []string // exports that a guest has as devices
+	Machine *Machine // how to make the machine, nil if nothing is said
 }
 
 // ApplianceOnHost says that the appliance is a process of this host.

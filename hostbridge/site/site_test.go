@@ -3,6 +3,8 @@ package site
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -48,6 +50,21 @@ func TestApplianceInAMachineHasATapOfItsOwn(t *testing.T) {
 	s := mustParse(t, "subnet: 10.77.0.0/24\nappliance: {run: machine, manage: [9049]}\nguests: [{name: web1}]\n")
 	if s.ApplianceOnHost() || s.Appliance.Device != "tap-appliance" || s.Appliance.IP4 != netip.MustParseAddr("10.77.0.2") || len(s.Ports()) != 2 {
 		t.Errorf("appliance: %+v", s.Appliance)
+	}
+}
+
+func TestPathsOfAMachineBeginWhereTheFileIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "host.yaml")
+	if err := os.WriteFile(path, []byte("subnet: 10.77.0.0/24\nqemu: bin/qemu\nguests: [{name: web1, machine: {kernel: vmlinuz, initrd: /boot/initrd}}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, dir := s.Guests[0].Machine, filepath.Dir(path)
+	if s.QEMU != filepath.Join(dir, "bin/qemu") || m.Kernel != filepath.Join(dir, "vmlinuz") || m.Initrd != "/boot/initrd" || m.Disk != "" || m.Memory != 512 || m.CPUs != 1 {
+		t.Errorf("qemu %s, machine %+v", s.QEMU, m)
 	}
 }
 
@@ -113,6 +130,16 @@ func TestWrongFilesAreRefusedByLineAndKey(t *testing.T) {
 		guest("{name: a, address: 10.77.0.1}"):                                         "address 10.77.0.1 is that of address already",
 		guest("{name: a, address6: 'fd00::1'}"):                                        "the site has no IPv6",
 		guest("{name: a, tap: fsva0}"):                                                 "interface fsva0 is that of bridge already",
+		guest("{name: a, p9: [a/b]}"):                                                  `host.yaml:3: guests[0].p9[0]: export name "a/b" has '/' in it`,
+		guest("{name: a, p9: [b, b]}"):                                                 "host.yaml:3: guests[0].p9[1]: b is there twice",
+		"services: [2049]\n" + guest("{name: a, p9: [b]}"):                             "guests[0].p9: the devices are relayed to TCP port 564",
+		guest("{name: a, machine: {memory: 100}}"):                                     "host.yaml:3: guests[0].machine: nothing to boot",
+		guest("{name: a, machine: {disk: x, append: y}}"):                              "initrd and append are for a kernel",
+		guest("{name: a, machine: {disk: x, memory: 1}}"):                              "guests[0].machine.memory: 1 MiB are not between",
+		guest("{name: a, machine: {disk: x, cpus: 999}}"):                              "guests[0].machine.cpus: 999 are more",
+		guest("{name: a, machine: {disk: x, accel: hax}}"):                             `"hax" is neither kvm nor tcg`,
+		guest("{name: a, external: true, machine: {disk: x}}"):                         "others make this machine",
+		"subnet: 10.77.0.0/24\nappliance: {machine: {disk: x}}\n":                      "host.yaml:2: appliance.machine: an appliance that is a process has none",
 		guest("{name: a}") + "  - {name: a}\n":                                         "host.yaml:4: guests[1].name: name a is that of guests[0].name already",
 		guest("{name: a}") + "  - {name: b, colour: 1}\n":                              `host.yaml:4: unknown key "colour"`,
 		guest("{name: a, address: 10.77.0.9}") + "  - {name: b, address: 10.77.0.9}\n": "host.yaml:4: guests[1]: address 10.77.0.9 is that of guests[0] already",

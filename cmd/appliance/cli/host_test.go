@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/fsva/fsva/hostbridge/qemu"
 )
 
 // startRelay runs host virtio9p and returns what it printed when it is ready.
@@ -112,12 +114,12 @@ func TestHostVirtio9PNamesTheWrongFlag(t *testing.T) {
 // fakeQEMU is a program that tells of itself what QEMU does.
 func fakeQEMU(t *testing.T, version string, devices ...string) (path string) {
 	t.Helper()
-	script := "#!/bin/sh\ncase $1 in\n--version) echo 'QEMU emulator version " + version + "' ;;\n-device) echo 'Storage devices:'\n"
+	script := "#!/bin/sh\ncase $1 in\n--version) echo 'QEMU emulator version " + version + "' ;;\n-device)\n"
 	for _, d := range devices {
-		script += "echo 'name \"" + d + "\", bus PCI'\n"
+		script += "[ $2 = " + d + ",help ] && exit\n"
 	}
 	path = filepath.Join(t.TempDir(), "qemu")
-	if err := os.WriteFile(path, []byte(script+";;\n*) exit 1 ;;\nesac\n"), 0o755); err != nil {
+	if err := os.WriteFile(path, []byte(script+"exit 1 ;;\n*) exit 1 ;;\nesac\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -136,9 +138,9 @@ func TestQEMUThatIsTooOldIsNamed(t *testing.T) {
 }
 
 func TestQEMUsDeviceIsCalledAsThatQEMUCallsIt(t *testing.T) {
-	for _, device := range qemuDevices {
+	for _, device := range qemu.P9Models {
 		path := fakeQEMU(t, "10.2.0", "vhost-user-fs-pci", device)
-		if got, err := findQEMUDevice(t.Context(), path); err != nil || got != device {
+		if got, err := qemu.FindP9(t.Context(), path); err != nil || got != device {
 			t.Errorf("%s: %q, %v", device, got, err)
 		}
 	}
@@ -157,7 +159,7 @@ func TestRealQEMUHasTheDevice(t *testing.T) {
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := findQEMUDevice(t.Context(), path); err != nil || got != "vhost-user-test-device-pci" {
+	if got, err := qemu.FindP9(t.Context(), path); err != nil || got != "vhost-user-test-device-pci" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

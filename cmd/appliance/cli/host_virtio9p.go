@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/fsva/fsva/hostbridge/qemu"
 	"github.com/fsva/fsva/hostbridge/virtio9p"
 	"github.com/fsva/fsva/server/p9/virtio"
 	"github.com/fsva/fsva/vfs/export"
@@ -72,10 +73,10 @@ func (r *relay) run(cmd *cobra.Command) error {
 	}
 	ctx, restore := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer restore()
-	model := qemuDevices[0]
+	model := qemu.P9Models[0]
 	if r.qemu != "" {
-		if model, err = findQEMUDevice(ctx, r.qemu); err != nil {
-			return err
+		if model, err = qemu.FindP9(ctx, r.qemu); err != nil {
+			return fmt.Errorf("--qemu: %w", err)
 		}
 	}
 	device, err := r.device(at, log)
