@@ -7,6 +7,7 @@
 //	mem:[?size=SIZE]  memory; SIZE in bytes or with K, M, G or T, 1G by default
 //	git:/REPOSITORY[?rev=REVISION]  a git repository, one revision of it or all refs
 //	tar:/FILE[?unpacked=SIZE]  a tar archive, plain or packed by gzip or zstd, read-only
+//	image:/FILE[?part=N]  the file system in a disk image, read-only
 //	zip:/FILE         a ZIP archive, read-only
 package adapters
 
@@ -53,11 +54,12 @@ type scheme struct {
 }
 
 var schemes = map[string]scheme{
-	"git":  {check: checkGit, open: openGit},
-	"host": {check: checkHost, open: openHost},
-	"mem":  {check: checkMem, open: openMem, volatile: true},
-	"tar":  {check: checkTar, open: openTar},
-	"zip":  {check: checkZip, open: openZip},
+	"git":   {check: checkGit, open: openGit},
+	"host":  {check: checkHost, open: openHost},
+	"image": {check: checkImage, open: openImage},
+	"mem":   {check: checkMem, open: openMem, volatile: true},
+	"tar":   {check: checkTar, open: openTar},
+	"zip":   {check: checkZip, open: openZip},
 }
 
 // elsewhere are the schemes of adapters that not every build has, with the
@@ -206,6 +208,32 @@ func checkTar(s source) error {
 	}
 	_, err := s.size("unpacked")
 	return err
+}
+
+func checkImage(s source) error {
+	if !filepath.IsAbs(s.rest) {
+		return fmt.Errorf("%q needs the absolute path of an image, such as image:/srv/disk.img", s.url)
+	}
+	if err := s.OnlyKeys("part"); err != nil {
+		return err
+	}
+	_, err := s.partition()
+	return err
+}
+
+// maxPartition is more than any table has.
+const maxPartition = 1024
+
+// partition is the number in the key part, 0 if it is not there.
+func (s *source) partition() (int, error) {
+	if !s.query.Has("part") {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s.Get("part"))
+	if err != nil || n < 1 || n > maxPartition {
+		return 0, fmt.Errorf("%q: %q is not the number of a partition, such as 1", s.url, s.Get("part"))
+	}
+	return n, nil
 }
 
 func checkZip(s source) error {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/fsva/fsva/adapters/git"
 	"github.com/fsva/fsva/adapters/host"
+	"github.com/fsva/fsva/adapters/image"
 	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva/adapters/tar"
 	"github.com/fsva/fsva/adapters/zip"
@@ -33,6 +34,14 @@ func openHost(_ context.Context, s source, env Env) (vfs.FS, error) {
 		return nil, err // not fs: a nil *host.FS is no nil vfs.FS
 	}
 	return fs, nil
+}
+
+func openImage(_ context.Context, s source, env Env) (vfs.FS, error) {
+	part, err := s.partition()
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(s.rest, image.Options{Partition: part, Log: env.Log})
 }
 
 func openMem(_ context.Context, s source, _ Env) (vfs.FS, error) {

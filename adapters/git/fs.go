@@ -11,8 +11,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/rs/zerolog"
 
-	"github.com/fsva/fsva/adapters/git/lru"
 	"github.com/fsva/fsva/adapters/git/objects"
+	"github.com/fsva/fsva/adapters/lru"
 	"github.com/fsva/fsva/vfs"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
-	"github.com/fsva/fsva/adapters/git/lru"
+	"github.com/fsva/fsva/adapters/lru"
 )
 
 var (
