@@ -91,6 +91,7 @@ func init() { // in init: the functions refer back to the table
 
 		nfs4.AttrModeSetMasked:     {settable: true, since: 1},
 		nfs4.AttrSuppattrExclcreat: {encode: func(w *attrWriter) { exclcreatAttrs.encode(w.e) }, since: 1},
+		nfs4.AttrFSCharsetCap:      {encode: func(w *attrWriter) { w.e.Uint32(nfs4.FSCharsetNonUTF8) }, since: 1},
 
 		nfs4.AttrCloneBlksize:   {encode: func(w *attrWriter) { w.e.Uint32(w.fs.BlockSize) }, statFS: true, since: 2},
 		nfs4.AttrChangeAttrType: {encode: (*attrWriter).changeAttrType, since: 2},

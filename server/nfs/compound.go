@@ -3,6 +3,7 @@ package nfs
 import (
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fsva/fsva/server/nfs/clients"
 	"github.com/fsva/fsva/server/nfs/nfs4"
@@ -122,7 +123,7 @@ func (c *compound) refuse(tag []byte) nfs4.Status {
 	if c.minor < minMinor || c.minor > maxMinor {
 		return nfs4.ErrMinorVersMismatch
 	}
-	if !validUTF8(tag) {
+	if !utf8.Valid(tag) {
 		return nfs4.ErrInval
 	}
 	return nfs4.OK

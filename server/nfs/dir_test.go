@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/tests/nfs41"
 )
 
@@ -103,7 +104,6 @@ func TestNamesThatCannotBe(t *testing.T) {
 		"..":         nfs41.NFS4ERR_BADNAME,
 		"a/b":        nfs41.NFS4ERR_BADCHAR,
 		"a\x00b":     nfs41.NFS4ERR_BADCHAR,
-		"\xff":       nfs41.NFS4ERR_INVAL,
 		string(long): nfs41.NFS4ERR_NAMETOOLONG,
 	} {
 		g.expect(want, nfs41.PutFH(g.root), nfs41.Lookup(name))
@@ -111,6 +111,22 @@ func TestNamesThatCannotBe(t *testing.T) {
 		g.expect(want, nfs41.PutFH(g.root), &nfs41.Remove{Name: name})
 		g.expect(want, nfs41.PutFH(g.root), &nfs41.Open{Access: nfs41.ShareRead, Owner: []byte("o"), Name: name})
 	}
+}
+
+func TestNamesNeedNotBeUTF8(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	const latin1, renamed = "caf\xe9", "\xff\xfe"
+	g.must(nfs41.PutFH(g.root), &nfs41.Create{Type: nfs41.TypeDir, Name: latin1})
+	g.must(nfs41.PutFH(g.root), nfs41.SaveFH{}, &nfs41.Rename{Old: latin1, New: renamed})
+	list := nfs41.ReadDir{MaxCount: 4096}
+	g.must(nfs41.PutFH(g.root), nfs41.Lookup(renamed), nfs41.LookupP{}, &list)
+	if len(list.Entries) != 1 || list.Entries[0].Name != renamed {
+		t.Errorf("listed %+v", list.Entries)
+	}
+	if cs := g.attrs(g.root, nfs41.AttrFSCharsetCap); cs.FSCharsetCap != nfs4.FSCharsetNonUTF8 {
+		t.Errorf("fs_charset_cap is %d", cs.FSCharsetCap)
+	}
+	g.must(nfs41.PutFH(g.root), &nfs41.Remove{Name: renamed})
 }
 
 func TestExportsStandUnderThePseudoRoot(t *testing.T) {

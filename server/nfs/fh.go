@@ -1,8 +1,6 @@
 package nfs
 
 import (
-	"unicode/utf8"
-
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/vfs"
 	"github.com/fsva/fsva/vfs/lock"
@@ -155,10 +153,13 @@ func (c *compound) mayBlockOn(o *object) {
 	}
 }
 
-// checkName checks a name of one component from the wire (RFC 8881 §14.5).
+// checkName checks a name of one component from the wire. Names are bytes, as
+// they are in Linux: a guest can unpack an archive of the days before UTF-8, and
+// get at what is there already. The attribute fs_charset_cap says so (RFC 8881
+// §14.4).
 func checkName(name []byte) nfs4.Status {
 	switch {
-	case len(name) == 0 || !validUTF8(name):
+	case len(name) == 0:
 		return nfs4.ErrInval
 	case len(name) > vfs.MaxName:
 		return nfs4.ErrNametoolong
@@ -172,5 +173,3 @@ func checkName(name []byte) nfs4.Status {
 	}
 	return nfs4.OK
 }
-
-func validUTF8(b []byte) bool { return utf8.Valid(b) }

@@ -20,7 +20,7 @@ func (c *compound) takeXattrName() (string, nfs4.Status) {
 	switch {
 	case c.badXDR():
 		return "", nfs4.ErrBadxdr
-	case len(name) == 0 || !validUTF8(name) || slices.Contains(name, 0):
+	case len(name) == 0 || slices.Contains(name, 0):
 		return "", nfs4.ErrInval
 	case len(xattrPrefix)+len(name) > vfs.MaxName:
 		return "", nfs4.ErrNametoolong

@@ -100,6 +100,10 @@ func TestNamesOfEveryKind(t *testing.T) {
 			fails touch "$(printf '%0256d' 0)"
 			touch "with space" ./-dash 'ünïcode' "new
 line"
+			old="$(printf 'caf\351')" # not UTF-8
+			touch "$old"
+			test "$(ls caf*)" = "$old"
+			mv "$old" older && rm older
 			touch -d 2001-02-03T04:05:06.123456789Z file
 			test "$(stat -c %.9Y file)" = 981173106.123456789
 			chmod 4711 file

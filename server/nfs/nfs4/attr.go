@@ -99,6 +99,10 @@ const NumAttrs = int(AttrXattrSupport) + 1
 // Values of fh_expire_type (RFC 8881 §5.8.1.3).
 const FHPersistent = 0
 
+// FSCharsetNonUTF8 is the bit of fs_charset_cap by which a file system holds
+// names that are not UTF-8, too (RFC 8881 §14.4).
+const FSCharsetNonUTF8 = 1
+
 // Values of change_attr_type (RFC 7862 §12.2.3).
 const (
 	ChangeMonotonicIncr        = 0
