@@ -2,10 +2,15 @@ package nfs_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
 
+	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva/tests/nfs41"
+	"github.com/fsva/fsva/vfs"
 )
 
 func TestDataComesBackAsItWasWritten(t *testing.T) {
@@ -43,13 +48,68 @@ func TestEndOfFileIsTold(t *testing.T) {
 	g.expect(nfs41.NFS4ERR_FBIG, nfs41.PutFH(f.fh), &nfs41.Write{Stateid: f.sid, Offset: 1<<63 - 1, Data: []byte("x")})
 }
 
+// overbooked is a file system that takes writes for which, once, the disk turns
+// out to have no room, as thin volumes and clusters do.
+type overbooked struct {
+	vfs.FS
+	lost atomic.Uint64 // how often
+	full atomic.Bool
+}
+
+func (o *overbooked) WriteVerifier() uint64 { return o.lost.Load() }
+
+func (o *overbooked) Root() vfs.Node { return &overbookedNode{o.FS.Root(), o} }
+
+func (o *overbooked) Resolve(ctx context.Context, handle []byte) (vfs.Node, error) {
+	n, err := o.FS.Resolve(ctx, handle)
+	return &overbookedNode{n, o}, err
+}
+
+type overbookedNode struct {
+	vfs.Node
+	fs *overbooked
+}
+
+func (n *overbookedNode) Open(ctx context.Context, cred *vfs.Cred, how vfs.OpenFlags) (vfs.File, error) {
+	f, err := n.Node.Open(ctx, cred, how)
+	return &overbookedFile{f, n.fs}, err
+}
+
+type overbookedFile struct {
+	vfs.File
+	fs *overbooked
+}
+
+func (f *overbookedFile) Sync(ctx context.Context, dataOnly bool) error {
+	if f.fs.full.CompareAndSwap(true, false) {
+		f.fs.lost.Add(1)
+		return fmt.Errorf("write-back: %w", vfs.ENOSPC)
+	}
+	return f.File.Sync(ctx, dataOnly)
+}
+
+// RFC 8881 §18.3.3: a client sends again what it has written under another
+// verifier than COMMIT answers. A disk that is full at the COMMIT says so, and
+// also has every other client send again.
 func TestVerifierChangesWhenUnstableDataMayBeLost(t *testing.T) {
-	r := start(t)
-	g := r.mount(nfs41.Config{})
+	data := &overbooked{FS: mem.New(mem.Options{Size: 1 << 20})}
+	r := startOver(t, data)
+	g, other := r.mount(nfs41.Config{}), r.mount(nfs41.Config{})
 	f := g.create("f")
 	w := nfs41.Write{Stateid: f.sid, Data: []byte("x")}
 	c := nfs41.Commit{}
 	g.must(nfs41.PutFH(f.fh), &w, &c)
+	if w.Verifier != c.Verifier {
+		t.Errorf("WRITE %x, COMMIT %x", w.Verifier, c.Verifier)
+	}
+	data.full.Store(true)
+	g.expect(nfs41.NFS4ERR_NOSPC, nfs41.PutFH(f.fh), &c)
+	other.must(nfs41.PutFH(f.fh), &c)
+	if w.Verifier == c.Verifier {
+		t.Error("a client may take for safe what was lost")
+	}
+	w.Verifier = nfs41.Verifier{}
+	g.must(nfs41.PutFH(f.fh), &w)
 	if w.Verifier != c.Verifier {
 		t.Errorf("WRITE %x, COMMIT %x", w.Verifier, c.Verifier)
 	}

@@ -40,8 +40,13 @@ type rig struct {
 
 func start(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), lease: time.Minute}
-	r.data = mem.New(mem.Options{Size: 64 << 20})
+	return startOver(t, mem.New(mem.Options{Size: 64 << 20}))
+}
+
+// startOver is start with another file system as "data".
+func startOver(t testing.TB, data vfs.FS) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), lease: time.Minute, data: data}
 	src := mem.New(mem.Options{Size: 1 << 20})
 	if _, f, _, err := src.Root().Create(t.Context(), vfs.Root, "readme", &vfs.SetAttr{Set: vfs.SetMode, Mode: 0o644}, vfs.OpenWrite); err != nil {
 		t.Fatal(err)
