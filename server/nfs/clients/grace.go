@@ -87,13 +87,16 @@ func (g *grace) settle(r *Registry, owner string) {
 // keep reclaiming.
 const graceLimit = 3
 
-// mayReclaim also keeps the period open for the next claim of a client that
-// is at it: many clients, or much state, take their time.
-func (g *grace) mayReclaim(r *Registry, owner string) bool {
+// claim also keeps the period open for the next claim of a client that is at
+// it: many clients, or much state, take their time.
+func (g *grace) claim(r *Registry, owner string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.pending[owner] {
-		return false
+	switch {
+	case !g.active.Load():
+		return nfs4.ErrNoGrace
+	case !g.pending[owner]:
+		return nfs4.ErrReclaimBad
 	}
 	more := r.cfg.Clock().Add(r.cfg.Grace / 2)
 	if more.After(g.latest) {
@@ -102,7 +105,7 @@ func (g *grace) mayReclaim(r *Registry, owner string) bool {
 	if more.After(g.until) {
 		g.until = more
 	}
-	return true
+	return nil
 }
 
 // InGrace reports whether only reclaims are granted now.
@@ -126,11 +129,8 @@ func (r *Registry) EndGrace() (waiting []string) {
 
 // CheckReclaim says whether the client may reclaim state now.
 func (c *Client) CheckReclaim() error {
-	switch {
-	case c.reclaimed.Load() || !c.reg.InGrace():
+	if c.reclaimed.Load() {
 		return nfs4.ErrNoGrace
-	case !c.reg.grace.mayReclaim(c.reg, c.Owner):
-		return nfs4.ErrReclaimBad
 	}
-	return nil
+	return c.reg.grace.claim(c.reg, c.Owner)
 }
