@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/fsva/fsva/tests/guest"
@@ -113,4 +114,17 @@ line"
 			truncate -s 5G file
 			test $(stat -c %s file) = 5368709120`)
 	})
+}
+
+// replacementScript renames files over files that are open, and unlinks others.
+func replacementScript(t *testing.T) string {
+	return `unset maybe
+		test -e $DONE || maybe=-crash
+		` + guest.Program(t, "replacer") + " $maybe -until $DONE ."
+}
+
+func checkReplacement(t *testing.T, s site, printed string) {
+	_, last, _ := strings.Cut(printed, "last ")
+	s.same(t, "cat file", "contents of round "+last)
+	s.same(t, "ls", "file\n")
 }

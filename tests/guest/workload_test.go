@@ -33,6 +33,7 @@ var workloads = []workload{
 	{"compile", compileScript, "WORK=", checkCompiled},
 	{"directory", directoryScript, "made\nmade\nmade\n", checkDirectory},
 	{"removal", removalScript, "\n300\n", checkRemoval},
+	{"replacement", replacementScript, "round 5", checkReplacement},
 }
 
 // doneFile tells a workload that it need not go on. It is in the guest's own
@@ -45,7 +46,7 @@ func TestWorkloads(t *testing.T) {
 			t.Parallel()
 			ways := everyWay
 			switch w.name {
-			case "compile", "directory", "removal": // long; 4.1 has them with a crash
+			case "compile", "directory", "removal", "replacement": // 4.1 has them with a crash
 				ways = newestV4
 			}
 			each(t, ways, func(t *testing.T, s site) {
