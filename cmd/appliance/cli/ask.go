@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"text/tabwriter"
 
@@ -36,6 +37,9 @@ func (q *question) addFlags(cmd *cobra.Command) {
 func (q *question) check() error {
 	if q.output != "text" && q.output != "json" {
 		return usagef("-o %s is no format; use text or json", q.output)
+	}
+	if _, _, err := net.SplitHostPort(q.admin); err != nil {
+		return usagef("--admin: %q is not an address IP:PORT such as %s", q.admin, config.DefaultAdmin)
 	}
 	return nil
 }

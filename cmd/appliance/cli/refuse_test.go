@@ -50,6 +50,7 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{"two exports have the name a", []string{"serve", "--export", "a=mem:", "--export", "a=mem:,ro"}},
 		{`--log-level: "loud"`, []string{"serve", "--log-level", "loud"}},
 		{"-o yaml is no format", []string{"status", "-o", "yaml"}},
+		{`--admin: "9049" is not an address`, []string{"status", "--admin", "9049"}},
 	} {
 		checkRefused(t, exitUsage, []string{c.want}, c.args...)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -143,9 +144,23 @@ func TestHealthAndMetrics(t *testing.T) {
 	if code, body := get(t, "http://"+p.admin+"/healthz"); code != 200 || strings.TrimSpace(body) != "ok" {
 		t.Errorf("healthz: %d %q", code, body)
 	}
+	s, err := nfs41.Mount(p.nfs, nfs41.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Disconnect()
+	if _, err := s.Walk("nowhere"); !errors.Is(err, nfs41.NFS4ERR_NOENT) {
+		t.Fatal(err)
+	}
 	_, body := get(t, "http://"+p.admin+"/metrics")
-	for _, name := range []string{"fsva_clients", "fsva_sessions", "fsva_opens", "fsva_connections", "go_goroutines", "process_open_fds"} {
-		if !strings.Contains(body, "\n"+name+" ") {
+	for _, name := range []string{
+		"fsva_clients 1", "fsva_sessions 1", "fsva_opens 0", "fsva_connections 1", "go_goroutines ", "process_open_fds ",
+		`fsva_nfs_ops_total{op="LOOKUP",proto="nfs4",status="NFS4ERR_NOENT"} 1`,
+		`fsva_nfs_ops_total{op="EXCHANGE_ID",proto="nfs4",status="OK"} 1`,
+		`fsva_nfs_op_seconds_bucket{op="LOOKUP",proto="nfs4",le="+Inf"} 1`,
+		`fsva_nfs_op_seconds_sum{op="LOOKUP",proto="nfs4"} `,
+	} {
+		if !strings.Contains(body, "\n"+name) {
 			t.Errorf("no metric %s", name)
 		}
 	}
