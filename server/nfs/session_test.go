@@ -2,9 +2,12 @@ package nfs_test
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
+	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/tests/nfs41"
 )
 
@@ -81,6 +84,36 @@ func TestSessionIsServedOnAllItsConnections(t *testing.T) {
 	if g.Fore.MaxRequests < 64 {
 		t.Errorf("%d slots were granted, want at least 64", g.Fore.MaxRequests)
 	}
+}
+
+// A client that makes and destroys sessions over one connection must not make
+// the server keep them for as long as that lasts.
+func TestDestroyedSessionIsForgottenByItsConnection(t *testing.T) {
+	r := start(t)
+	conn, err := nfs41.Dial(r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	id := nfs41.ExchangeID{Owner: []byte("x")}
+	channel := nfs41.ChannelAttrs{MaxRequest: 4096, MaxReply: 4096, MaxOps: 8, MaxRequests: 8}
+	create := nfs41.CreateSession{Fore: channel, Back: channel}
+	for _, op := range []nfs41.Op{&id, &create} {
+		create.ClientID, create.Seq = id.ClientID, id.Seq
+		if err := conn.Do(&nfs41.Compound{Minor: 1, Ops: []nfs41.Op{op}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	session := weak.Make(r.server.Clients().Session(nfs4.SessionID(create.Session)))
+	if err := conn.Do(&nfs41.Compound{Minor: 1, Ops: []nfs41.Op{nfs41.DestroySession(create.Session)}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 { // a pool may keep it for two collections
+		if runtime.GC(); session.Value() == nil {
+			return
+		}
+	}
+	t.Error("the session is still in memory")
 }
 
 func TestCompoundHasItsOrder(t *testing.T) {

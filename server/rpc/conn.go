@@ -40,8 +40,9 @@ type Conn struct {
 	calls    int       // under way beside the one being read
 	bytes    int       // of their records
 	closed   bool
-	draining bool // no further record is read
-	onClose  []func()
+	draining bool              // no further record is read
+	onClose  map[uint64]func() // by number
+	hooks    uint64            // numbers given
 	xid      uint32
 	pending  map[uint32]chan []byte // calls to the client, by xid
 }
@@ -64,15 +65,26 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 func (c *Conn) Peer() string { return c.peer }
 
 // OnClose has f called once when the connection has ended, at once if it has.
-func (c *Conn) OnClose(f func()) {
+// forget takes that back: what f refers to would live as long as the connection.
+func (c *Conn) OnClose(f func()) (forget func()) {
 	c.mu.Lock()
 	closed := c.closed
+	c.hooks++
+	hook := c.hooks
 	if !closed {
-		c.onClose = append(c.onClose, f)
+		if c.onClose == nil {
+			c.onClose = make(map[uint64]func(), 1)
+		}
+		c.onClose[hook] = f
 	}
 	c.mu.Unlock()
 	if closed {
 		f()
+	}
+	return func() {
+		c.mu.Lock()
+		delete(c.onClose, hook)
+		c.mu.Unlock()
 	}
 }
 

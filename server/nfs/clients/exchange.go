@@ -1,6 +1,8 @@
 package clients
 
 import (
+	"slices"
+
 	"github.com/fsva/fsva/server/nfs/nfs4"
 )
 
@@ -191,13 +193,7 @@ func (r *Registry) DestroySession(s *Session, own int) error {
 		return nfs4.ErrBadsession
 	}
 	delete(r.sessions, s.ID)
-	list := s.Client.sessions
-	for i := range list {
-		if list[i] == s {
-			s.Client.sessions = append(list[:i:i], list[i+1:]...)
-			break
-		}
-	}
+	s.Client.sessions = slices.DeleteFunc(s.Client.sessions, func(o *Session) bool { return o == s })
 	s.kill()
 	return nil
 }

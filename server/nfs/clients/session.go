@@ -76,7 +76,10 @@ type Session struct {
 	slots []slot // those it has used
 	used  int    // slots with a request under way
 	conns map[*rpc.Conn]uint32
-	back  backchannel
+	// forget has each connection forget the session, which may end long
+	// before the connection.
+	forget map[*rpc.Conn]func()
+	back   backchannel
 }
 
 // slot is one entry of the reply cache (RFC 8881 §2.10.6.1).
@@ -107,7 +110,7 @@ func newSession(c *Client, args *CreateArgs) (*Session, error) {
 	}
 	s := &Session{
 		ID: newSessionID(), Client: c, Fore: fore, Back: back, limit: fore.MaxRequests,
-		flags: args.Flags & nfs4.CreateSessionConnBackChan, conns: make(map[*rpc.Conn]uint32, 1),
+		flags: args.Flags & nfs4.CreateSessionConnBackChan, conns: make(map[*rpc.Conn]uint32, 1), forget: make(map[*rpc.Conn]func(), 1),
 	}
 	s.back.init(args.Callback)
 	return s, nil
@@ -219,6 +222,10 @@ func (s *Session) kill() {
 	s.mu.Lock()
 	s.dead = true
 	clear(s.conns)
+	for _, forget := range s.forget {
+		forget()
+	}
+	clear(s.forget)
 	s.mu.Unlock()
 }
 
@@ -233,18 +240,29 @@ const (
 func (s *Session) Bind(conn *rpc.Conn, dirs uint32) {
 	s.mu.Lock()
 	old, known := s.conns[conn]
-	if !s.dead {
-		s.conns[conn] = old | dirs
+	if s.dead {
+		s.mu.Unlock()
+		return
 	}
+	s.conns[conn] = old | dirs
 	s.mu.Unlock()
-	if !known {
-		conn.OnClose(func() { s.unbind(conn) })
+	if known {
+		return
 	}
+	forget := conn.OnClose(func() { s.unbind(conn) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, bound := s.conns[conn]; !bound { // session or connection ended meanwhile
+		forget()
+		return
+	}
+	s.forget[conn] = forget
 }
 
 func (s *Session) unbind(conn *rpc.Conn) {
 	s.mu.Lock()
 	delete(s.conns, conn)
+	delete(s.forget, conn)
 	s.mu.Unlock()
 }
 
