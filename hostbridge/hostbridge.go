@@ -4,11 +4,13 @@
 // What there should be is a [site.Site]. [Plan] finds what of it is missing or
 // wrong, [Up] sees to that, and [Down] removes what Up has made, whatever the
 // file says meanwhile. All of it is in the kernel, and ends with the boot:
-// nothing has to run for it.
+// nothing has to run for it. A [Service] does run: it sees to a site likewise, and
+// tells guests that ask which addresses they have.
 //
 //	site       the operator's file, and what follows from it
 //	link       the bridge and the taps
 //	firewall   what may pass from tap to tap
+//	dhcp       what tells guests their addresses
 //	change     a step from what is there to what should be
 //	qemu       machines on it, as processes
 //	toolstack  what those are told who run machines themselves
@@ -96,17 +98,37 @@ func apply(changes []change.Change, done func(change.Change)) error {
 	return nil
 }
 
+// Bridges lists the bridges of which there is something that Up has made.
+func Bridges() ([]string, error) {
+	if os.Geteuid() != 0 {
+		return nil, ErrNotRoot
+	}
+	return link.Bridges(journalDir)
+}
+
 // Down removes all that Up has made of a bridge: taps, the bridge, and last the
-// firewall. It refuses where taps are in use, unless it is forced.
+// firewall. It refuses where taps are in use or a Service runs, unless it is
+// forced, and a bridge that Up has not made.
 func Down(bridge string, force bool, done func(change.Change)) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
+	}
+	if !force {
+		hold, err := link.HoldService(journalDir, bridge)
+		if err != nil {
+			return fmt.Errorf("%w; stop that first (systemctl stop fsva-host), or take its bridge from it with --force", err)
+		}
+		defer hold.Close()
 	}
 	journal, err := link.OpenJournal(journalDir, bridge)
 	if err != nil {
 		return err
 	}
 	defer journal.Close()
+	foreign, err := link.Foreign(bridge, journal)
+	if err != nil {
+		return err
+	}
 	changes, busy, err := link.Remove(bridge, journal)
 	if err != nil {
 		return err
@@ -117,6 +139,9 @@ func Down(bridge string, force bool, done func(change.Change)) error {
 	rules, err := firewall.Remove(bridge)
 	if err != nil {
 		return err
+	}
+	if foreign && len(changes)+len(rules) == 0 {
+		return fmt.Errorf("interface %s is there and was not made by appliance host up; it stays", bridge)
 	}
 	if err := apply(append(changes, rules...), done); err != nil {
 		return err

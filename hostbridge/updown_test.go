@@ -222,7 +222,9 @@ func TestWhatOthersMadeIsNamedAndNothingChanges(t *testing.T) {
 			if got := devices(t); !slices.Equal(got, before) {
 				t.Errorf("interfaces %v, before %v", got, before)
 			}
-			down(t, "br-t")
+			if err := Down("br-t", true, ignore); (err != nil) != (name == "bridge") {
+				t.Errorf("down: %v", err)
+			}
 			if got := devices(t); !slices.Equal(got, before) {
 				t.Errorf("down took what is another's: %v, before %v", got, before)
 			}
@@ -291,5 +293,37 @@ func TestStatusShowsWhoIsThere(t *testing.T) {
 	}
 	if st.State != "up" || st.Ports[0].State != "idle" || st.Ports[1].State != "in use" || st.Pending != 0 {
 		t.Errorf("after: %+v", st)
+	}
+}
+
+// Without the file, what up has made is found by what it has left.
+func TestDownWithoutTheFileFindsWhatUpMade(t *testing.T) {
+	enter(t)
+	if err := ip("ip link add br-x type bridge"); err != nil {
+		t.Skip(err)
+	}
+	if list, err := Bridges(); err != nil || len(list) > 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	err := Down("br-x", true, func(c change.Change) { t.Errorf("changed: %v", &c) })
+	if err == nil || !strings.Contains(err.Error(), "interface br-x is there and was not made by appliance host up") {
+		t.Errorf("another's bridge: %v", err)
+	}
+	up(t, read(t, twoGuests))
+	other := strings.NewReplacer("br-t", "br-u", "10.77.0", "10.78.0", "fd77:1", "fd78:1", "one", "three", "two", "four").Replace(twoGuests)
+	up(t, read(t, other))
+	if err := ip("ip link del br-u"); err != nil { // its taps are left
+		t.Fatal(err)
+	}
+	if list, err := Bridges(); err != nil || !slices.Equal(list, []string{"br-t", "br-u"}) {
+		t.Errorf("%v, %v", list, err)
+	}
+	down(t, "br-u")
+	down(t, "br-t")
+	if got := devices(t); !slices.Equal(got, []string{"br-x"}) {
+		t.Errorf("left: %v", got)
+	}
+	if list, err := Bridges(); err != nil || len(list) > 0 {
+		t.Errorf("%v, %v", list, err)
 	}
 }

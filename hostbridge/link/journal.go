@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,15 +35,14 @@ func OpenJournal(dir, bridge string) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{path: filepath.Join(dir, fmt.Sprintf("%s-%d.json", bridge, ns))}
-	lock, err := os.OpenFile(j.path+".lock", os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	lock, err := lockFile(j.path + ".lock")
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("another appliance host is at work on bridge %s; let it end", bridge)
+	}
 	if err != nil {
 		return nil, err
 	}
 	j.lock = lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("another appliance host is at work on bridge %s; let it end", bridge)
-	}
 	text, err := os.ReadFile(j.path)
 	if err == nil {
 		err = json.Unmarshal(text, &j.names)
@@ -51,6 +52,57 @@ func OpenJournal(dir, bridge string) (*Journal, error) {
 		return nil, fmt.Errorf("journal %s: %w; remove it", j.path, err)
 	}
 	return j, nil
+}
+
+var errLocked = errors.New("locked by another process")
+
+// lockFile holds a file, which is made if need be, until it is closed.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, errLocked
+	}
+	return f, nil
+}
+
+// ErrServed says that a host serve runs for a bridge.
+var ErrServed = errors.New("appliance host serve runs for it")
+
+// HoldService is for who serves a bridge until the result is closed. It fails
+// with ErrServed if another does.
+func HoldService(dir, bridge string) (io.Closer, error) {
+	ns, err := namespace()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := lockFile(filepath.Join(dir, fmt.Sprintf("%s-%d.serve", bridge, ns)))
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("bridge %s: %w", bridge, ErrServed)
+	}
+	return f, err
+}
+
+// Journaled lists the bridges that have a journal in dir.
+func Journaled(dir string) (bridges []string) {
+	ns, err := namespace()
+	if err != nil {
+		return nil
+	}
+	suffix := fmt.Sprintf("-%d.json", ns)
+	entries, _ := os.ReadDir(dir) // without one, nothing was made
+	for _, e := range entries {
+		if bridge, ok := strings.CutSuffix(e.Name(), suffix); ok {
+			bridges = append(bridges, bridge)
+		}
+	}
+	return bridges
 }
 
 // namespace is the number of the network namespace. Unlike that of its file in

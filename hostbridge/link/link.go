@@ -83,6 +83,33 @@ func Remove(bridge string, journal *Journal) (changes []change.Change, busy []st
 	return changes, busy, nil
 }
 
+// Bridges lists the bridges of which we have made something that is still there,
+// by mark or by journal, sorted.
+func Bridges(dir string) ([]string, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	list := Journaled(dir)
+	for _, l := range links {
+		if bridge, ok := strings.CutPrefix(l.Attrs().Alias, mark("", "")); ok {
+			bridge, _, _ = strings.Cut(bridge, ":")
+			list = append(list, bridge)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}
+
+// Foreign says that there is an interface of that name that we have not made.
+func Foreign(bridge string, journal *Journal) (bool, error) {
+	h, err := observe(bridge)
+	if err != nil || h.bridge == nil {
+		return false, err
+	}
+	return !slices.Contains(h.made(bridge, journal), h.bridge), nil
+}
+
 func removal(l netlink.Link) change.Change {
 	return change.Change{Verb: change.Remove, Thing: kind(l) + " " + l.Attrs().Name, Do: func() error { return netlink.LinkDel(l) }}
 }

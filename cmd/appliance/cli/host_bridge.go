@@ -2,8 +2,10 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 
@@ -25,8 +27,8 @@ func (v *bridgeVerb) command(use, short, long string, run func(*cobra.Command, *
 		Use: use, Short: short, Long: long, Args: atMost(0),
 		Example: "  appliance host " + use + " --config " + site.DefaultPath,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if v.output != "text" && v.output != "json" {
-				return usagef("-o %s is no format; use text or json", v.output)
+			if err := v.check(); err != nil {
+				return err
 			}
 			s, err := site.Read(v.config)
 			if err != nil {
@@ -38,6 +40,13 @@ func (v *bridgeVerb) command(use, short, long string, run func(*cobra.Command, *
 	cmd.Flags().StringVar(&v.config, "config", site.DefaultPath, "`file` that describes the bridge and the guests")
 	cmd.Flags().StringVarP(&v.output, "output", "o", "text", "`format`: text or json")
 	return cmd
+}
+
+func (v *bridgeVerb) check() error {
+	if v.output != "text" && v.output != "json" {
+		return usagef("-o %s is no format; use text or json", v.output)
+	}
+	return nil
 }
 
 func newHostUp() *cobra.Command {
@@ -55,15 +64,51 @@ changes at all.`,
 
 func newHostDown() *cobra.Command {
 	v := &bridgeVerb{}
+	var bridge string
 	cmd := v.command("down", "Remove what host up has made",
 		`Remove the bridge, the taps and the firewall that host up has made, also if it
 was killed half-way, and nothing else. Of the file only the name of the bridge
-counts. Taps that machines have open are not removed without --force.`,
-		func(cmd *cobra.Command, s *site.Site) error {
-			return v.change(cmd, "there is nothing of bridge "+s.Bridge, func(done func(change.Change)) error { return hostbridge.Down(s.Bridge, v.force, done) })
-		})
-	cmd.Flags().BoolVar(&v.force, "force", false, "take the network away from machines that run")
+counts; if there is no file any more, the bridge is found by the marks that host up
+has left, and --bridge says which if there are several. Taps that machines have
+open, and a bridge that host serve has, are not removed without --force.`, nil)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := v.check(); err != nil {
+			return err
+		}
+		name, err := v.bridgeToRemove(bridge)
+		if err != nil {
+			return err
+		}
+		return v.change(cmd, "there is nothing of bridge "+name, func(done func(change.Change)) error { return hostbridge.Down(name, v.force, done) })
+	}
+	cmd.Flags().StringVar(&bridge, "bridge", "", "`name` of the bridge; the file is not read then")
+	cmd.Flags().BoolVar(&v.force, "force", false, "take the network away from machines that run, and the bridge from host serve")
 	return cmd
+}
+
+// bridgeToRemove is the bridge that is named, else that of the file, else the
+// only one that there is.
+func (v *bridgeVerb) bridgeToRemove(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	s, err := site.Read(v.config)
+	switch {
+	case err == nil:
+		return s.Bridge, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w\nor name what to remove with --bridge", err)
+	}
+	list, listErr := hostbridge.Bridges()
+	switch {
+	case listErr != nil:
+		return "", listErr
+	case len(list) == 0:
+		return "", fmt.Errorf("%w; and no bridge that host up has made is on this host", err)
+	case len(list) > 1:
+		return "", fmt.Errorf("%w; host up has made %s: name one with --bridge", err, strings.Join(list, ", "))
+	}
+	return list[0], nil
 }
 
 func newHostPlan() *cobra.Command {

@@ -177,3 +177,20 @@ func TestHostUpRefusesAWrongFileByLineAndKey(t *testing.T) {
 		}
 	}
 }
+
+func TestHostDownWithoutTheFileSaysWhatToDo(t *testing.T) {
+	for want, args := range map[string][]string{
+		"no bridge that host up has made is on this host":             {"--config", filepath.Join(t.TempDir(), "host.yaml")},
+		"interface lo is there and was not made by appliance host up": {"--bridge", "lo"},
+	} {
+		cmd := exec.Command(binary, append([]string{"host", "down"}, args...)...)
+		if os.Geteuid() == 0 { // the bridges of this machine are none of the test's business
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		} else {
+			want = "needs root"
+		}
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v: %s, without %s", err, out, want)
+		}
+	}
+}
