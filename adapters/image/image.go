@@ -5,7 +5,7 @@
 //
 // What is in the image is found by looking: a file system that fills it, else the
 // partitions of its table ([partitions]). Each format has a package: ext4 reads
-// inodes as they are asked for, squashfs and iso9660 index an image when they open it.
+// inodes as they are asked for, the others index an image when they open it.
 package image
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/fsva/fsva/adapters/image/ext4"
+	"github.com/fsva/fsva/adapters/image/fat"
 	"github.com/fsva/fsva/adapters/image/iso9660"
 	"github.com/fsva/fsva/adapters/image/squashfs"
 	"github.com/fsva/fsva/adapters/tree"
@@ -44,6 +45,7 @@ var formats = []format{
 	{"ext4", ext4.Probe, openExt4},
 	{"iso9660", iso9660.Probe, openISO9660},
 	{"squashfs", squashfs.Probe, openSquashFS},
+	{"fat", fat.Probe, openFAT},
 }
 
 // volume is where a file system lies. What is opened in it closes the file.
@@ -184,6 +186,14 @@ func openSquashFS(v volume) (vfs.FS, error) {
 
 func openISO9660(v volume) (vfs.FS, error) {
 	f, err := iso9660.Open(v, v.Size(), iso9660.Options{Fingerprint: v.fingerprint, Log: v.log, Closer: v.file})
+	if err != nil {
+		return nil, err // not f: a nil *tree.FS is no nil vfs.FS
+	}
+	return f, nil
+}
+
+func openFAT(v volume) (vfs.FS, error) {
+	f, err := fat.Open(v, v.Size(), fat.Options{Fingerprint: v.fingerprint, Log: v.log, Closer: v.file})
 	if err != nil {
 		return nil, err // not f: a nil *tree.FS is no nil vfs.FS
 	}
