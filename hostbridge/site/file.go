@@ -44,7 +44,7 @@ type Appliance struct {
 
 // Guest is one guest.
 type Guest struct {
-	Name     string   `yaml:"name" doc:"Lower-case letters, digits and hyphens, at most 63. Also its host name by DHCP, and @NAME in clients= of an export." required:"true"`
+	Name     string   `yaml:"name" doc:"Lower-case letters, digits and hyphens, at most 63. Also its host name by DHCP." required:"true"`
 	MAC      string   `yaml:"mac" doc:"Without it: made from the names of bridge and guest."`
 	Address  string   `yaml:"address" doc:"IPv4 address. Without it: allotted by the name."`
 	Address6 string   `yaml:"address6" doc:"IPv6 address. Without it: made from the MAC, as Linux does of itself."`
