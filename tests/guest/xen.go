@@ -1,12 +1,17 @@
 package guest
 
 import (
+	"bytes"
+	endian "encoding/binary" // binary is the appliance
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/fsva/fsva/tests/guest/agent"
 )
 
 // Xen is an emulated machine that runs the Xen hypervisor. The Guest is its
@@ -40,9 +45,9 @@ func GuestDomain(name, backend string, tags ...string) XenDomain {
 }
 
 // xenCPU is what Xen 4.17 and its domain 0 can live with of the processor that
-// is emulated. With two processors, programs in domain 0 found their
-// memory changed at times.
-const xenCPU = "max,-smap,-smep,-la57,-pku,-pks,-umip"
+// is emulated. With two processors, or with XSAVE, programs in domain 0 found
+// their memory changed at times.
+const xenCPU = "max,-xsave,-smap,-smep,-la57,-pku,-pks,-umip"
 
 // BootXen starts the hypervisor and domain 0. Guest domains have the harness's
 // own programs in /bin, a source tree in /tree, and programs of the host.
@@ -52,13 +57,15 @@ func BootXen(t testing.TB, n *Network, programs ...string) *Xen {
 	dir := filepath.Join(qemuDir(), "xen")
 	port, name, ip := n.plug(t)
 	g := &Guest{name: name, ip: ip, net: n, console: newTranscript(), exited: make(chan struct{})}
-	g.cmd = qemu(qemuDir(), "-accel", "tcg", "-machine", "pc", "-cpu", xenCPU, "-smp", "1", "-m", "4G",
+	roots := t.TempDir()
+	unpackKernel(t, filepath.Join(dir, "vmlinuz"), filepath.Join(roots, "vmlinux"))
+	g.cmd = qemu(qemuDir(), "-accel", "tcg", "-machine", "pc", "-cpu", xenCPU, "-smp", "1", "-m", "3G",
 		"-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio",
 		"-netdev", "tap,id=n,script=no,downscript=no,ifname="+port, "-device", "virtio-net-pci,netdev=n,romfile=",
 		"-kernel", filepath.Join(dir, "xen"),
-		"-append", "dom0_mem=1G,max:1G com1=115200,8n1 console=com1 loglvl=warning no-real-mode spec-ctrl=no xpti=no",
+		"-append", "dom0_mem=1G,max:1G com1=115200,8n1 console=com1 loglvl=warning bootscrub=0 no-real-mode spec-ctrl=no xpti=no",
 		"-initrd", fmt.Sprintf("%s console=hvc0 quiet panic=-1 mitigations=off -- %s %s/24,%s",
-			filepath.Join(dir, "vmlinuz"), name, ip, buildXenRoots(t, dir, programs)))
+			filepath.Join(roots, "vmlinux"), name, ip, buildXenRoots(t, dir, roots, programs)))
 	g.run(t)
 	g.Run(t, xenToolstack)
 	return &Xen{g}
@@ -93,10 +100,39 @@ ip link set "$vif" master vec0 up
 exec xenstore-write "$XENBUS_PATH/hotplug-status" connected
 `
 
-// buildXenRoots makes the root of domain 0, which has those of the others.
-func buildXenRoots(t testing.TB, dir string, programs []string) string {
+// unpackKernel takes the kernel proper out of a bzImage (payload_offset and
+// payload_length in Linux's Documentation/arch/x86/boot.rst). The emulated machine
+// would do so for each domain, and take longer than for the rest of its boot.
+func unpackKernel(t testing.TB, image, to string) {
 	t.Helper()
-	out := t.TempDir()
+	b, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const setupSectors, payload = 0x1f1, 0x248
+	if len(b) < payload+8 {
+		t.Fatalf("%s is no bzImage", image)
+	}
+	from := (uint64(b[setupSectors])+1)*512 + uint64(endian.LittleEndian.Uint32(b[payload:]))
+	end := from + uint64(endian.LittleEndian.Uint32(b[payload+4:]))
+	if end > uint64(len(b)) {
+		t.Fatalf("%s is cut short", image)
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.Command("xz", "-dc", "--single-stream") // what follows is the length
+	cmd.Stdin, cmd.Stdout = bytes.NewReader(b[from:end]), f
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("unpack the kernel in %s: %v", image, err)
+	}
+}
+
+// buildXenRoots makes the root of domain 0, which has those of the others.
+func buildXenRoots(t testing.TB, dir, out string, programs []string) string {
+	t.Helper()
 	script := `set -e
 plant() { # ROOT MODULES INIT
 	mkdir -p "$1/bin" "$1/sbin" "$1/usr/bin" "$1/etc" "$1/proc" "$1/sys" "$1/dev" "$1/run" "$1/mnt" "$1/tmp"
@@ -131,7 +167,7 @@ printf %s "$VIF" >dom0/vif
 chmod 755 dom0/vif
 mkdir dom0/boot
 mv appliance.cpio guest.cpio dom0/boot
-cp "$XEN/vmlinuz" dom0/boot
+cp vmlinux dom0/boot
 pack dom0 initrd`
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Dir = out
@@ -172,7 +208,7 @@ type = "pv"
 name = "%[1]s"
 memory = %[2]d
 vcpus = 1
-kernel = "/boot/vmlinuz"
+kernel = "/boot/vmlinux"
 ramdisk = "/boot/%[3]s.cpio"
 extra = "console=hvc0 quiet panic=-1 -- %[1]s %[4]s/24"
 vif = ["script=/vif"]
@@ -181,12 +217,19 @@ on_crash = "destroy"
 END
 `, d.Name, d.Memory, d.root, ip, strings.Join(p9, ", ")))
 	x.xl(t, fmt.Sprintf("create /run/%[1]s.cfg || { free; dmesg | tail -20; tail /var/log/xen/*%[1]s*; exit 1; }", d.Name))
-	// What the domain says is for who reads the log of a test that failed.
-	up := x.Start(t, fmt.Sprintf(`until nc -w 1 %s 1023 </dev/null; do sleep 0.2; done`, ip))
-	if _, err := up.Result(t, bootLimit); err != nil {
-		t.Fatalf("%s does not come up: %v\n%s", d.Name, err, x.Run(t, "cat /var/log/xen/console/guest-"+d.Name+".log"))
+	deadline := time.Now().Add(bootLimit)
+	for {
+		conn, err := x.net.dial(fmt.Sprintf("%s:%d", ip, agent.Port))
+		if err == nil {
+			_ = conn.Close() // the agent takes it for a command that was given up
+			return g
+		}
+		if time.Now().After(deadline) {
+			// What the domain says is for who reads the log of a test that failed.
+			t.Fatalf("%s does not come up: %v\n%s", d.Name, err, x.Run(t, "cat /var/log/xen/console/guest-"+d.Name+".log"))
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
-	return g
 }
 
 // Destroy ends a domain as a loss of power would.
