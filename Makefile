@@ -76,6 +76,19 @@ test-microvm: microvm ## the tests with the appliance in a machine of its own, u
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMicroVM' ./tests/guest
 
+.PHONY: demo
+demo: microvm build ## show it all: the bridge, the appliance's machine and two guests, step by step
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	go build -o images/out/demo ./tests/demo
+	images/out/demo -appliance ./appliance -qemu $(FSVA_QEMU)
+
+.PHONY: test-demo
+test-demo: microvm build ## the same as a test, and that nothing is left over, also when it is interrupted
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	FSVA_QEMU=$(FSVA_QEMU) FSVA_DEMO=$(CURDIR)/appliance go test -count=1 -v -timeout 25m ./tests/demo
+
 # A module of its own, since rclone is large. Compiling all its back ends takes
 # minutes, once.
 .PHONY: rclone
