@@ -79,6 +79,26 @@ func Read(path string) (*Site, error) {
 	return f.resolve(path, from)
 }
 
+// ReadGuests reads who the guests are of the site in the file at path. It serves
+// an appliance in a machine of its own too, which need not have the users of the
+// host that the file names.
+func ReadGuests(path string) ([]Identity, error) {
+	f, from := Default(), make(map[string]string)
+	if err := strictyaml.ReadFile(path, f, from); err != nil {
+		return nil, err
+	}
+	f.Owner = ""
+	s, err := f.resolve(path, from)
+	if err != nil {
+		return nil, err
+	}
+	guests := make([]Identity, len(s.Guests))
+	for i, g := range s.Guests {
+		guests[i] = g.Identity
+	}
+	return guests, nil
+}
+
 // parse is Read of a file in memory.
 func parse(path string, text []byte) (*Site, error) {
 	f, from := Default(), make(map[string]string)

@@ -45,8 +45,11 @@ type Export struct {
 
 	Squash           Squash
 	AnonUID, AnonGID uint32
-	// Clients are the networks guests may come from; everywhere if empty.
+	// Clients are the networks guests may come from. Without any it is
+	// everywhere, unless Guests names some: then it is nowhere, for their
+	// addresses are not known.
 	Clients []netip.Prefix
+	Guests  []string
 
 	creds credCache
 	life  *life
@@ -63,7 +66,7 @@ func build(id uint32, spec Spec, fs vfs.FS, l *life) *Export {
 	return &Export{
 		ID: id, Name: spec.Name, FS: fs, life: l,
 		ReadOnly: o.ReadOnly, Sync: o.Sync, Exclusive: o.Exclusive, Cache: o.Cache,
-		Squash: o.Squash, AnonUID: o.AnonUID, AnonGID: o.AnonGID, Clients: o.Clients,
+		Squash: o.Squash, AnonUID: o.AnonUID, AnonGID: o.AnonGID, Clients: o.Clients, Guests: o.Guests,
 	}
 }
 
@@ -72,7 +75,7 @@ func build(id uint32, spec Spec, fs vfs.FS, l *life) *Export {
 // address; the zero Addr is in no network.
 func (e *Export) Admits(addr netip.Addr) bool {
 	if len(e.Clients) == 0 {
-		return true
+		return len(e.Guests) == 0
 	}
 	addr = addr.Unmap().WithZone("")
 	for _, p := range e.Clients {

@@ -166,10 +166,17 @@ func TestAdmits(t *testing.T) {
 		{[]string{"10.77.0.0/16"}, "", false},
 		{[]string{"10.77.0.0/16", "fe80::/10"}, "fe80::1%eth0", true},
 		{[]string{"::/0"}, "10.77.3.4", false},
+		{[]string{"@web1"}, "10.77.3.4", false}, // nobody knows where it is
+		{[]string{"@web1"}, "", false},
+		{[]string{"@web1", "10.77.0.0/16"}, "10.77.3.4", true},
 	}
 	for _, tt := range tests {
 		e := new(Export)
 		for _, c := range tt.clients {
+			if c[0] == '@' {
+				e.Guests = append(e.Guests, c[1:])
+				continue
+			}
 			e.Clients = append(e.Clients, netip.MustParsePrefix(c))
 		}
 		var addr netip.Addr

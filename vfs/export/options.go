@@ -46,6 +46,7 @@ type Options struct {
 	Squash                    Squash
 	AnonUID, AnonGID          uint32
 	Clients                   []netip.Prefix
+	Guests                    []string // who may come besides Clients, by name; see Resolve
 	Cache                     Cache
 
 	given []string // keys that were set, in order
@@ -194,14 +195,38 @@ func (o *Options) setSec(value string) error {
 	return nil
 }
 
-// setClients takes networks and single addresses, joined by '+'.
+// setClients takes networks, single addresses and @NAME for guests, joined by
+// '+'.
 func (o *Options) setClients(value string) error {
 	for _, s := range strings.Split(value, "+") {
+		if name, ok := strings.CutPrefix(s, "@"); ok {
+			if name == "" {
+				return fmt.Errorf("@ needs the name of a guest after it")
+			}
+			o.Guests = append(o.Guests, name)
+			continue
+		}
 		p, err := network(s)
 		if err != nil {
 			return err
 		}
 		o.Clients = append(o.Clients, p)
+	}
+	return nil
+}
+
+// Resolve adds the addresses of Guests to Clients. addresses returns those of
+// one guest, at least one. Until it has succeeded, no guest that is only named
+// is admitted.
+func (o *Options) Resolve(addresses func(guest string) ([]netip.Addr, error)) error {
+	for _, name := range o.Guests {
+		list, err := addresses(name)
+		if err != nil {
+			return fmt.Errorf("option %q: @%s: %w", "clients", name, err)
+		}
+		for _, a := range list {
+			o.Clients = append(o.Clients, netip.PrefixFrom(a, a.BitLen()))
+		}
 	}
 	return nil
 }

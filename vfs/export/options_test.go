@@ -23,6 +23,9 @@ func TestParse(t *testing.T) {
 				netip.MustParsePrefix("10.77.0.0/16"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.1/32"),
 			}
 		}},
+		{"data=host:/srv/data,clients=@web1+192.0.2.1+@db", func(s *Spec) {
+			s.Clients, s.Guests = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, []string{"web1", "db"}
+		}},
 		{"data=host:/srv/data,sec=sys,exclusive", func(*Spec) {}},
 		{"data=host:/srv/data,exclusive=on", func(*Spec) {}},
 		{"data=host:/srv/data,exclusive=off", func(s *Spec) { s.Exclusive = false }},
@@ -66,6 +69,7 @@ func TestParseRefuses(t *testing.T) {
 		{"data=host:/x,anonuid=4294967295", "not a user or group id"},
 		{"data=host:/x,anongid=-1", "not a user or group id"},
 		{"data=host:/x,clients=everyone", "neither an address nor a network"},
+		{"data=host:/x,clients=10.77.0.1+@", "needs the name of a guest"},
 		{"data=host:/x,clients=10.77.0.1/16", "the network is 10.77.0.0/16"},
 		{"data=host:/x,clients=::ffff:10.0.0.0/104", "write it as IPv4"},
 		{"data=host:/x,cache=disk", "is none of both, guest, appliance"},

@@ -39,8 +39,11 @@ func (x *exportSet) arrive(absent *away.FS, fs vfs.FS) {
 		}
 		return
 	}
-	// A reload may have changed the rules meanwhile. It has checked them.
-	spec, _ := x.cfg.Exports[x.cfg.Export(next[at].Name)].Spec()
+	// By the rules of now, which a reload may have changed.
+	spec, err := x.cfg.Spec(x.cfg.Export(next[at].Name))
+	if err != nil {
+		x.log.Error().Err(err).Msg("the file system answers, and guests that its export names are not admitted")
+	}
 	next[at].Export = export.New(next[at].ID, spec, fs)
 	list := make([]*export.Export, len(next))
 	for i, s := range next {

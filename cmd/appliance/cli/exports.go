@@ -78,7 +78,7 @@ func (x *exportSet) apply(ctx context.Context, cfg *config.Config) (err error) {
 		}
 	}()
 	for i := range cfg.Exports {
-		s, fresh, err := x.prepare(ctx, cfg, &cfg.Exports[i])
+		s, fresh, err := x.prepare(ctx, cfg, i)
 		if err != nil {
 			return err
 		}
@@ -99,9 +99,9 @@ func (x *exportSet) apply(ctx context.Context, cfg *config.Config) (err error) {
 	return nil
 }
 
-// prepare makes one export; fresh says that its file system was opened for it.
-func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.Export) (s served, fresh bool, err error) {
-	spec, err := e.Spec()
+// prepare makes export i of cfg; fresh says that its file system was opened for it.
+func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, i int) (s served, fresh bool, err error) {
+	spec, err := cfg.Spec(i)
 	if err != nil {
 		return s, false, err
 	}
@@ -110,7 +110,7 @@ func (x *exportSet) prepare(ctx context.Context, cfg *config.Config, e *config.E
 		// began with the process: root of a guest may be root.
 		spec.Squash = export.SquashNone
 	}
-	s = served{url: spec.URL, options: e.Options()}
+	s = served{url: spec.URL, options: cfg.Exports[i].Options()}
 	old, kept := x.find(spec.Name, spec.URL)
 	if kept {
 		s.Export = old.With(spec)

@@ -39,7 +39,7 @@ Options:
   ro                   refuse changes
   squash=none|root|all whose identity is replaced by the anonymous one (root)
   anonuid=N,anongid=N  the anonymous user (65534)
-  clients=CIDR+CIDR    who may come (everybody)
+  clients=CIDR+@GUEST  who may come (everybody)
   sync                 make every change durable before it is answered
   sec=sys              how callers prove who they are (sys, the only one)
   exclusive=on|off     nobody else changes the tree (on)

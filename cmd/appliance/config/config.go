@@ -33,6 +33,7 @@ type Config struct {
 	NFS      string   `yaml:"nfs" doc:"Address that serves NFS, as IP:PORT." default:"127.0.0.1:2049"`
 	P9       []string `yaml:"p9" doc:"Addresses that serve 9P: tcp://IP:PORT, unix:///PATH, vsock://:PORT, virtio:///SOCKET?export=NAME&tag=TAG or xen:. None without it."`
 	Admin    string   `yaml:"admin" doc:"Address that serves health, metrics and the control API, as IP:PORT, or off." default:"127.0.0.1:9049"`
+	Site     string   `yaml:"site" doc:"The site file of appliance host, for clients that are guests by name: @NAME."`
 	State    string   `yaml:"state" doc:"Directory of what must survive a restart. Without it: none if all exports are in memory, else /var/lib/fsva for root and $XDG_STATE_HOME/fsva for others."`
 	Lease    Duration `yaml:"lease" doc:"How long a silent client keeps its opens and locks for certain." default:"60s"`
 	Grace    Duration `yaml:"grace" doc:"How long clients may reclaim after a restart. Without it: one and a half leases."`
@@ -103,7 +104,8 @@ func (c *Config) Export(name string) int {
 }
 
 // Check returns everything that is wrong with the settings, each error naming
-// the file and line or the flag. It opens nothing.
+// the file and line or the flag. It opens nothing but the site file, if an export
+// is for guests by name.
 func (c *Config) Check() (errs Errors) {
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", c.where(key), fmt.Sprintf(format, args...)))
@@ -128,8 +130,8 @@ func (c *Config) Check() (errs Errors) {
 		bad("log-level", "%q is none of %s", c.LogLevel, strings.Join(logLevels, ", "))
 	}
 	names := make(map[string]bool)
-	for i, e := range c.Exports {
-		spec, err := e.Spec()
+	for i := range c.Exports {
+		spec, err := c.Spec(i)
 		switch {
 		case err != nil:
 			bad(fmt.Sprintf("exports[%d]", i), "%v", err)

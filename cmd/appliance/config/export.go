@@ -20,7 +20,7 @@ type Export struct {
 	Squash    string   `yaml:"squash" doc:"Which users become the anonymous one. Without it: root; for mem: served on loopback, none." enum:"none,root,all"`
 	AnonUID   *uint32  `yaml:"anonuid" doc:"User id of the anonymous user." default:"65534"`
 	AnonGID   *uint32  `yaml:"anongid" doc:"Group id of the anonymous user." default:"65534"`
-	Clients   []string `yaml:"clients" doc:"Who may mount it, each an address or a network such as 10.77.0.0/16. Without any: everybody who reaches the server."`
+	Clients   []string `yaml:"clients" doc:"Who may mount it, each an address, a network such as 10.77.0.0/16, or @NAME, a guest of the site. Without any: everybody who reaches the server."`
 	Sync      bool     `yaml:"sync" doc:"Make every write durable before it is answered."`
 	Security  string   `yaml:"sec" doc:"How callers prove who they are." enum:"sys"`
 	Exclusive *bool    `yaml:"exclusive" doc:"Whether nobody but the appliance changes this tree. Without it: yes."`
