@@ -57,8 +57,7 @@ qemu: ## the tests with machines under QEMU, which mount virtio 9P devices
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMachine' ./tests/guest
 
-# Not part of make test: no guest domain has mounted in it yet. Emulated, domain 0
-# finds its memory changed at times; with one processor less often.
+# Not part of make test: it has not passed as a whole yet, see docs/xen.md.
 .PHONY: test-xen
 test-xen: ## the test with Xen's domains, unfinished: an appliance domain, and others that mount
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils

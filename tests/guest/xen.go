@@ -45,8 +45,8 @@ func GuestDomain(name, backend string, tags ...string) XenDomain {
 }
 
 // xenCPU is what Xen 4.17 and its domain 0 can live with of the processor that
-// is emulated. With two processors, or with XSAVE, programs in domain 0 found
-// their memory changed at times.
+// is emulated. Programs in domain 0 found their memory changed at times when there
+// were two processors and XSAVE; which of the two it is was not found out.
 const xenCPU = "max,-xsave,-smap,-smep,-la57,-pku,-pks,-umip"
 
 // BootXen starts the hypervisor and domain 0. Guest domains have the harness's
@@ -102,7 +102,7 @@ exec xenstore-write "$XENBUS_PATH/hotplug-status" connected
 
 // unpackKernel takes the kernel proper out of a bzImage (payload_offset and
 // payload_length in Linux's Documentation/arch/x86/boot.rst). The emulated machine
-// would do so for each domain, and take longer than for the rest of its boot.
+// would do so for each domain, which takes it long.
 func unpackKernel(t testing.TB, image, to string) {
 	t.Helper()
 	b, err := os.ReadFile(image)
