@@ -136,7 +136,7 @@ func (a *abilities) limit(caps vfs.Caps) {
 func native(fi os.FileInfo) vfs.Attr {
 	a := vfs.Attr{
 		Valid: vfs.AttrType | vfs.AttrMode | vfs.AttrSize,
-		Type:  typeOf(fi.Mode()), Mode: modeOf(fi.Mode()), Size: uint64(max(fi.Size(), 0)),
+		Type:  vfs.TypeOf(fi.Mode()), Mode: vfs.ModeOf(fi.Mode()), Size: uint64(max(fi.Size(), 0)),
 		Mtime: vfs.TimespecOf(fi.ModTime()),
 	}
 	if full, ok := fi.(Attrer); ok {

@@ -205,7 +205,7 @@ func (t *tree) create(name string, perm os.FileMode, how vfs.OpenFlags) (vfs.Fil
 	if err != nil {
 		return nil, err
 	}
-	_, f, _, err := dir.Create(background, t.cred, base, withMode(modeOf(perm)), how)
+	_, f, _, err := dir.Create(background, t.cred, base, withMode(vfs.ModeOf(perm)), how)
 	return f, err
 }
 
@@ -287,7 +287,7 @@ func (t *tree) mkdirAll(name string, perm os.FileMode) error {
 func (t *tree) mkdir(name string, perm os.FileMode) error {
 	dir, base, err := t.parent(name, false)
 	if err == nil {
-		_, _, err = dir.Mkdir(background, t.cred, base, withMode(modeOf(perm)))
+		_, _, err = dir.Mkdir(background, t.cred, base, withMode(vfs.ModeOf(perm)))
 	}
 	return err
 }

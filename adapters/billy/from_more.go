@@ -21,7 +21,7 @@ type info struct {
 
 func (i info) Name() string       { return i.name }
 func (i info) Size() int64        { return int64(i.attr.Size) }
-func (i info) Mode() os.FileMode  { return fileMode(i.attr.Mode) | typeBits[i.attr.Type] }
+func (i info) Mode() os.FileMode  { return vfs.FileMode(i.attr.Mode) | typeBits[i.attr.Type] }
 func (i info) ModTime() time.Time { return i.attr.Mtime.Time() }
 func (i info) IsDir() bool        { return i.attr.Type == vfs.TypeDirectory }
 
@@ -80,7 +80,7 @@ func (t *tree) setAttr(op, name string, follow bool, set *vfs.SetAttr) error {
 
 // Chmod implements billy.Change.
 func (t *tree) Chmod(name string, mode os.FileMode) error {
-	return t.setAttr("chmod", name, true, withMode(modeOf(mode)))
+	return t.setAttr("chmod", name, true, withMode(vfs.ModeOf(mode)))
 }
 
 // Chown implements billy.Change. As in chown(2), -1 leaves one as it is.

@@ -58,7 +58,7 @@ func (n *node) directory() (place, error) {
 // and ESTALE. The tree is locked.
 func (n *node) lstat(p place) (os.FileInfo, error) {
 	fi, err := n.fs.lstat(p.path)
-	if errors.Is(err, os.ErrNotExist) || err == nil && typeOf(fi.Mode()) != p.Type {
+	if errors.Is(err, os.ErrNotExist) || err == nil && vfs.TypeOf(fi.Mode()) != p.Type {
 		if err := n.fs.forget(p.Ino); err != nil {
 			return nil, err
 		}

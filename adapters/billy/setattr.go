@@ -230,7 +230,7 @@ func (f *FS) ask(p place, has *vfs.Attr, w wish) (asked bool, err error) {
 		return asked, nil
 	}
 	if w.set&vfs.SetMode != 0 && f.can.chmod != nil && (has.Mode != w.mode || asked) {
-		if err := try(f.can.chmod.Chmod(p.path, fileMode(w.mode))); err != nil {
+		if err := try(f.can.chmod.Chmod(p.path, vfs.FileMode(w.mode))); err != nil {
 			return asked, err
 		}
 	}

@@ -141,9 +141,9 @@ func (f *FS) tidy(ctx context.Context) {
 // Root implements vfs.FS.
 func (f *FS) Root() vfs.Node {
 	if f.opt.Revision != "" {
-		return &node{f, ref(revisionKey(f.opt.Revision))}
+		return f.node(ref(revisionKey(f.opt.Revision)))
 	}
-	return &node{f, folder(folderKey(""))}
+	return f.node(folder(folderKey("")))
 }
 
 // StatFS implements vfs.FS: the file system is full. What is in use are the

@@ -11,6 +11,15 @@ import (
 type node struct {
 	fs *FS
 	place
+	vfs.ReadOnly
+}
+
+func (f *FS) node(p place) *node {
+	n := &node{f, p, vfs.ReadOnly{Type: vfs.TypeRegular}} // or a link: no directory
+	if p.isDir() {
+		n.Type = vfs.TypeDirectory
+	}
+	return n
 }
 
 // Handle implements vfs.Node.
@@ -21,15 +30,13 @@ func (n *node) GetAttr(ctx context.Context, want vfs.AttrMask) (vfs.Attr, error)
 	return n.attr(ctx, n.fs, want)
 }
 
-const accessToChange = vfs.AccessModify | vfs.AccessExtend | vfs.AccessDelete | vfs.AccessXattrWrite
-
 // Access implements vfs.Node.
 func (n *node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.Access, error) {
 	a := vfs.Attr{Type: vfs.TypeDirectory, Mode: dirMode}
 	if e, ok := n.place.(*entry); ok {
 		a.Type, a.Mode = e.fileType(), e.mode()
 	}
-	return vfs.PermitAccess(cred, &a, want&^accessToChange), nil
+	return vfs.PermitAccess(cred, &a, want&^vfs.AccessToChange), nil
 }
 
 // Lookup implements vfs.Node.
@@ -42,7 +49,7 @@ func (n *node) Lookup(ctx context.Context, _ *vfs.Cred, name string) (vfs.Node, 
 	if err != nil {
 		return nil, err
 	}
-	return &node{n.fs, p}, nil
+	return n.fs.node(p), nil
 }
 
 // Parent implements vfs.Node.
@@ -51,7 +58,7 @@ func (n *node) Parent(ctx context.Context, _ *vfs.Cred) (vfs.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &node{n.fs, p}, nil
+	return n.fs.node(p), nil
 }
 
 // ReadDir implements vfs.Node.
@@ -71,7 +78,7 @@ func (n *node) ReadDir(ctx context.Context, _ *vfs.Cred, cookie uint64, want vfs
 			d.Attr, d.Err = p.attr(ctx, n.fs, want)
 		}
 		if want&vfs.AttrNode != 0 {
-			d.Node = &node{n.fs, p}
+			d.Node = n.fs.node(p)
 		}
 		if !emit(&d) {
 			return false, nil
@@ -99,43 +106,6 @@ func (n *node) ReadLink(ctx context.Context, _ *vfs.Cred) (string, error) {
 		return "", vfs.EINVAL
 	}
 	return n.fs.target(ctx, e.at().id)
-}
-
-// SetAttr implements vfs.Node.
-func (n *node) SetAttr(context.Context, *vfs.Cred, *vfs.SetAttr) error { return vfs.EROFS }
-
-// refuse is what becomes of every change to entries: as on a read-only mount,
-// what is no directory is found first.
-func (n *node) refuse() error {
-	if !n.isDir() {
-		return vfs.ENOTDIR
-	}
-	return vfs.EROFS
-}
-
-// Create implements vfs.Node.
-func (n *node) Create(context.Context, *vfs.Cred, string, *vfs.SetAttr, vfs.OpenFlags) (vfs.Node, vfs.File, vfs.DirChange, error) {
-	return nil, nil, vfs.DirChange{}, n.refuse()
-}
-
-// Mkdir implements vfs.Node.
-func (n *node) Mkdir(context.Context, *vfs.Cred, string, *vfs.SetAttr) (vfs.Node, vfs.DirChange, error) {
-	return nil, vfs.DirChange{}, n.refuse()
-}
-
-// Symlink implements vfs.Node.
-func (n *node) Symlink(context.Context, *vfs.Cred, string, string, *vfs.SetAttr) (vfs.Node, vfs.DirChange, error) {
-	return nil, vfs.DirChange{}, n.refuse()
-}
-
-// Remove implements vfs.Node.
-func (n *node) Remove(context.Context, *vfs.Cred, string, bool) (vfs.DirChange, error) {
-	return vfs.DirChange{}, n.refuse()
-}
-
-// Rename implements vfs.Node.
-func (n *node) Rename(context.Context, *vfs.Cred, string, vfs.Node, string, vfs.RenameFlags) (from, to vfs.DirChange, err error) {
-	return vfs.DirChange{}, vfs.DirChange{}, n.refuse()
 }
 
 var _ vfs.Node = (*node)(nil)

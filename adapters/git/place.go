@@ -91,12 +91,12 @@ func (f *FS) Resolve(ctx context.Context, handle []byte) (vfs.Node, error) {
 		if s.folders[k] == nil {
 			return nil, vfs.ESTALE
 		}
-		return &node{f, folder(k)}, nil
+		return f.node(folder(k)), nil
 	case handle[0] == refHandle && len(handle) == keyHandles:
 		if _, err := f.tip(ctx, k); err != nil {
 			return nil, err
 		}
-		return &node{f, ref(k)}, nil
+		return f.node(ref(k)), nil
 	case handle[0] == entryHandle && len(handle) == entryLen:
 		if s.refs[k] == nil {
 			return nil, vfs.ESTALE
@@ -105,7 +105,7 @@ func (f *FS) Resolve(ctx context.Context, handle []byte) (vfs.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &node{f, e}, nil
+		return f.node(e), nil
 	}
 	return nil, vfs.EBADHANDLE
 }

@@ -104,12 +104,7 @@ func (w *walk) visit(path string, d fs.DirEntry, err error) error {
 func (w *walk) entry(path string, info fs.FileInfo) tree.Entry {
 	e := tree.Entry{
 		Path: path, UID: w.opt.UID, GID: w.opt.GID, Mtime: timespec(info.ModTime()),
-		Type: typeOf(info.Mode()), Mode: uint32(info.Mode().Perm()),
-	}
-	for bit, unix := range map[fs.FileMode]uint32{fs.ModeSetuid: vfs.ModeSetUID, fs.ModeSetgid: vfs.ModeSetGID, fs.ModeSticky: vfs.ModeSticky} {
-		if info.Mode()&bit != 0 {
-			e.Mode |= unix
-		}
+		Type: vfs.TypeOf(info.Mode()), Mode: vfs.ModeOf(info.Mode()),
 	}
 	st, known := info.Sys().(*syscall.Stat_t)
 	if known {
@@ -124,26 +119,6 @@ func (w *walk) entry(path string, info fs.FileInfo) tree.Entry {
 		e.Type = vfs.TypeUnknown // nothing says which device
 	}
 	return e
-}
-
-func typeOf(mode fs.FileMode) vfs.FileType {
-	switch {
-	case mode.IsRegular():
-		return vfs.TypeRegular
-	case mode.IsDir():
-		return vfs.TypeDirectory
-	case mode&fs.ModeSymlink != 0:
-		return vfs.TypeSymlink
-	case mode&fs.ModeNamedPipe != 0:
-		return vfs.TypeFIFO
-	case mode&fs.ModeSocket != 0:
-		return vfs.TypeSocket
-	case mode&fs.ModeCharDevice != 0:
-		return vfs.TypeChar
-	case mode&fs.ModeDevice != 0:
-		return vfs.TypeBlock
-	}
-	return vfs.TypeUnknown
 }
 
 // timespec has no time for files that have none, such as those of embed.FS.

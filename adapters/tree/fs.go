@@ -105,7 +105,7 @@ const firstFileID = 2
 const handleSize = len(Fingerprint{}) + 4
 
 // Root implements vfs.FS.
-func (f *FS) Root() vfs.Node { return node{f, rootNode} }
+func (f *FS) Root() vfs.Node { return f.node(rootNode) }
 
 // Resolve implements vfs.FS.
 func (f *FS) Resolve(_ context.Context, handle []byte) (vfs.Node, error) {
@@ -116,7 +116,7 @@ func (f *FS) Resolve(_ context.Context, handle []byte) (vfs.Node, error) {
 	if Fingerprint(handle) != f.fingerprint || uint64(number) >= uint64(len(f.nodes)) || f.nodes[number].nlink == 0 {
 		return nil, vfs.ESTALE
 	}
-	return node{f, number}, nil
+	return f.node(number), nil
 }
 
 const blockSize = 4096

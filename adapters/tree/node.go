@@ -12,6 +12,11 @@ import (
 type node struct {
 	fs     *FS
 	number uint32
+	vfs.ReadOnly
+}
+
+func (f *FS) node(number uint32) node {
+	return node{f, number, vfs.ReadOnly{Type: f.nodes[number].typ}}
 }
 
 func (n node) record() *record { return &n.fs.nodes[n.number] }
@@ -48,12 +53,10 @@ func (n node) attr() vfs.Attr {
 
 func (n node) fileID() uint64 { return uint64(n.number) + firstFileID }
 
-const accessToChange = vfs.AccessModify | vfs.AccessExtend | vfs.AccessDelete | vfs.AccessXattrWrite
-
 // Access implements vfs.Node.
 func (n node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.Access, error) {
 	a := n.attr()
-	return vfs.PermitAccess(cred, &a, want&^accessToChange), nil
+	return vfs.PermitAccess(cred, &a, want&^vfs.AccessToChange), nil
 }
 
 const (
@@ -95,7 +98,7 @@ func (n node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node, 
 	if !found {
 		return nil, vfs.ENOENT
 	}
-	return node{n.fs, links[i].node}, nil
+	return n.fs.node(links[i].node), nil
 }
 
 // compare orders a name and one of the tree without making a string of it.
@@ -117,7 +120,7 @@ func (n node) Parent(_ context.Context, cred *vfs.Cred) (vfs.Node, error) {
 	if n.number == rootNode {
 		return nil, vfs.ENOENT
 	}
-	return node{n.fs, n.record().parent}, nil
+	return n.fs.node(n.record().parent), nil
 }
 
 // firstCookie is above those that NFS reserves (RFC 8881 §18.23.3).
@@ -135,7 +138,7 @@ func (n node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vfs
 		start = min(cookie-firstCookie+1, uint64(len(links)))
 	}
 	for i := start; i < uint64(len(links)); i++ {
-		c := node{n.fs, links[i].node}
+		c := n.fs.node(links[i].node)
 		d := vfs.DirEntry{Name: string(n.fs.name(links[i])), Cookie: i + firstCookie, FileID: c.fileID(), Type: c.record().typ}
 		if want&vfs.AttrAll != 0 {
 			d.Attr = c.attr()

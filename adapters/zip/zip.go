@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/rs/zerolog"
 
@@ -131,25 +130,14 @@ func kindOf(f *zip.File) (vfs.FileType, uint32, vfs.Rdev) {
 		}
 		return vfs.TypeRegular, 0o644, vfs.Rdev{}
 	}
-	perm := uint32(mode.Perm())
-	for bit, unix := range map[fs.FileMode]uint32{fs.ModeSetuid: vfs.ModeSetUID, fs.ModeSetgid: vfs.ModeSetGID, fs.ModeSticky: vfs.ModeSticky} {
-		if mode&bit != 0 {
-			perm |= unix
-		}
-	}
-	switch {
-	case mode.IsDir():
-		return vfs.TypeDirectory, perm, vfs.Rdev{}
-	case mode&fs.ModeSymlink != 0:
-		return vfs.TypeSymlink, 0o777, vfs.Rdev{}
-	case mode&fs.ModeNamedPipe != 0:
-		return vfs.TypeFIFO, perm, vfs.Rdev{}
-	case mode&fs.ModeSocket != 0:
-		return vfs.TypeSocket, perm, vfs.Rdev{}
-	case mode&fs.ModeDevice != 0:
+	switch typ := vfs.TypeOf(mode); typ {
+	case vfs.TypeSymlink:
+		return typ, 0o777, vfs.Rdev{}
+	case vfs.TypeBlock, vfs.TypeChar:
 		return vfs.TypeUnknown, 0, vfs.Rdev{} // nothing says which
+	default:
+		return typ, vfs.ModeOf(mode), vfs.Rdev{}
 	}
-	return vfs.TypeRegular, perm, vfs.Rdev{}
 }
 
 // ownerTag is Info-ZIP's extra field "ux": version 1, then uid and gid, each

@@ -3,6 +3,7 @@ package ext4
 import (
 	"io"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -71,9 +72,9 @@ func (c *content) readRun(p []byte, r run, within int64) error {
 		return nil
 	}
 	if r.at >= c.fs.super.blocks || r.count > c.fs.super.blocks-r.at {
-		return corrupt("blocks %d to %d are not all on the device", r.at, r.at+r.count-1)
+		return disk.Corrupt("blocks %d to %d are not all on the device", r.at, r.at+r.count-1)
 	}
-	return readFull(c.fs.dev, p, int64(r.at)*int64(c.fs.super.blockSize)+within)
+	return disk.ReadFull(c.fs.dev, p, int64(r.at)*int64(c.fs.super.blockSize)+within)
 }
 
 // maxRuns bounds how far one seek goes. What is behind counts as data, which is

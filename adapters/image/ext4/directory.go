@@ -4,6 +4,7 @@ import (
 	"context"
 	"sort"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -79,7 +80,7 @@ func (f *FS) directory(ctx context.Context, i *inode) (*directory, error) {
 // i_block, then those in the attribute.
 func (d *directory) addInline(f *FS, i *inode, p []byte) error {
 	if len(p) < 4 {
-		return corrupt("directory %d has no parent", i.number)
+		return disk.Corrupt("directory %d has no parent", i.number)
 	}
 	first := min(len(p), mapSize)
 	if err := d.add(f, i, p[4:first]); err != nil {
@@ -93,7 +94,7 @@ func (d *directory) addInline(f *FS, i *inode, p []byte) error {
 func (d *directory) addBlocks(ctx context.Context, f *FS, i *inode, c *content) error {
 	size := int64(f.super.blockSize)
 	if c.size%size != 0 || uint64(c.size/size) > f.super.blocks {
-		return corrupt("directory %d has %d bytes", i.number, c.size)
+		return disk.Corrupt("directory %d has %d bytes", i.number, c.size)
 	}
 	p := make([]byte, size)
 	for off := int64(0); off < c.size; {
@@ -113,7 +114,7 @@ func (d *directory) addBlocks(ctx context.Context, f *FS, i *inode, c *content) 
 				return err
 			}
 			if f.super.checksums() && !leafSound(i, p) {
-				return corrupt("directory %d: the checksum of the block at %d is wrong", i.number, off)
+				return disk.Corrupt("directory %d: the checksum of the block at %d is wrong", i.number, off)
 			}
 			if err := d.add(f, i, p); err != nil {
 				return err
@@ -168,7 +169,7 @@ func (d *directory) add(f *FS, i *inode, p []byte) error {
 			typ = fileTypes[p[7]&7]
 		}
 		if length < minEntry || length%4 != 0 || length > len(p) || entryHeader+nameLen > length {
-			return corrupt("directory %d has a malformed entry", i.number)
+			return disk.Corrupt("directory %d has a malformed entry", i.number)
 		}
 		name := p[entryHeader : entryHeader+nameLen]
 		if number := le.Uint32(p); number != 0 && vfs.CheckName(string(name)) == nil {
@@ -203,19 +204,19 @@ func (f *FS) parent(i *inode) (uint32, error) {
 	}
 	if c.runs == nil {
 		if len(c.inline) < 4 {
-			return 0, corrupt("directory %d has no parent", i.number)
+			return 0, disk.Corrupt("directory %d has no parent", i.number)
 		}
 		return le.Uint32(c.inline), nil
 	}
 	p := make([]byte, 2*minEntry)
 	if c.size < int64(len(p)) {
-		return 0, corrupt("directory %d is empty", i.number)
+		return 0, disk.Corrupt("directory %d is empty", i.number)
 	}
 	if err := c.readAt(p, 0); err != nil {
 		return 0, err
 	}
 	if le.Uint16(p[4:]) != minEntry || p[6] != 1 || p[8] != '.' || p[minEntry+6] != 2 || string(p[minEntry+8:minEntry+10]) != ".." {
-		return 0, corrupt("directory %d does not start with its own name and its parent's", i.number)
+		return 0, disk.Corrupt("directory %d does not start with its own name and its parent's", i.number)
 	}
 	return le.Uint32(p[minEntry:]), nil
 }

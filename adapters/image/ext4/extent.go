@@ -3,6 +3,8 @@ package ext4
 import (
 	"math"
 	"sort"
+
+	"github.com/fsva/fsva/adapters/image/disk"
 )
 
 // The header of a node of an extent tree, and its entries, have 12 bytes each.
@@ -20,7 +22,7 @@ func (f *FS) extent(i *inode, block uint32) (run, error) {
 	node, limit := i.blockMap(), uint64(math.MaxUint32)+1
 	depth := le.Uint16(node[6:])
 	if depth > maxExtentDepth {
-		return run{}, corrupt("inode %d: an extent tree of %d levels", i.number, depth)
+		return run{}, disk.Corrupt("inode %d: an extent tree of %d levels", i.number, depth)
 	}
 	for {
 		entries, err := extents(i, node, depth)
@@ -43,7 +45,7 @@ func (f *FS) extent(i *inode, block uint32) (run, error) {
 			return run{}, err
 		}
 		if f.super.checksums() && !extentSound(i, node) {
-			return run{}, corrupt("inode %d: the checksum of an extent block is wrong", i.number)
+			return run{}, disk.Corrupt("inode %d: the checksum of an extent block is wrong", i.number)
 		}
 		depth--
 	}
@@ -72,11 +74,11 @@ func extents(i *inode, node []byte, depth uint16) ([]byte, error) {
 	count, room := int(le.Uint16(node[2:])), int(le.Uint16(node[4:]))
 	switch {
 	case le.Uint16(node) != extentMagic:
-		return nil, corrupt("inode %d: a block is no node of an extent tree", i.number)
+		return nil, disk.Corrupt("inode %d: a block is no node of an extent tree", i.number)
 	case le.Uint16(node[6:]) != depth:
-		return nil, corrupt("inode %d: a node of an extent tree is at level %d instead of %d", i.number, le.Uint16(node[6:]), depth)
+		return nil, disk.Corrupt("inode %d: a node of an extent tree is at level %d instead of %d", i.number, le.Uint16(node[6:]), depth)
 	case count > room || (room+1)*extentEntry > len(node):
-		return nil, corrupt("inode %d: a node of an extent tree with %d of %d entries", i.number, count, room)
+		return nil, disk.Corrupt("inode %d: a node of an extent tree with %d of %d entries", i.number, count, room)
 	}
 	return node[extentEntry : (count+1)*extentEntry], nil
 }

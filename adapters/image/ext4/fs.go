@@ -26,6 +26,7 @@ import (
 	"encoding/binary"
 	"io"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/lru"
 	"github.com/fsva/fsva/vfs"
 )
@@ -71,13 +72,10 @@ func Open(dev io.ReaderAt, size int64, opt Options) (*FS, error) {
 		return nil, err
 	}
 	if root.typ() != vfs.TypeDirectory {
-		return nil, corrupt("the root is no directory")
+		return nil, disk.Corrupt("the root is no directory")
 	}
 	return f, nil
 }
-
-// corrupt is what becomes of something that no sound file system has.
-func corrupt(format string, args ...any) error { return vfs.Errorf(vfs.EIO, format, args...) }
 
 // Warning says what an operator should know of a file system that can be served,
 // or is empty.
@@ -95,7 +93,7 @@ func (f *FS) Warning() string {
 func (f *FS) Root() vfs.Node {
 	n, err := f.node(rootInode)
 	if err != nil { // it was there when the file system was opened
-		return &node{fs: f, inode: &inode{number: rootInode, raw: make([]byte, minInodeSize), broken: err}}
+		return &node{fs: f, inode: &inode{number: rootInode, raw: make([]byte, minInodeSize), broken: err}, ReadOnly: vfs.ReadOnly{Type: vfs.TypeDirectory}}
 	}
 	return n
 }
@@ -152,20 +150,8 @@ var _ vfs.FS = (*FS)(nil)
 // block reads a block of metadata.
 func (f *FS) block(number uint64) ([]byte, error) {
 	if number == 0 || number >= f.super.blocks {
-		return nil, corrupt("block %d is not on the device", number)
+		return nil, disk.Corrupt("block %d is not on the device", number)
 	}
 	p := make([]byte, f.super.blockSize)
-	return p, readFull(f.dev, p, int64(number)*int64(f.super.blockSize))
-}
-
-// readFull reads all of p, which is within the device.
-func readFull(dev io.ReaderAt, p []byte, off int64) error {
-	n, err := dev.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || err == io.EOF:
-		return corrupt("the image ends at byte %d", off+int64(n))
-	}
-	return err
+	return p, disk.ReadFull(f.dev, p, int64(number)*int64(f.super.blockSize))
 }

@@ -1,6 +1,10 @@
 package ext4
 
-import "io"
+import (
+	"io"
+
+	"github.com/fsva/fsva/adapters/image/disk"
+)
 
 // readGroups returns where the inode table of each group is.
 func readGroups(dev io.ReaderAt, s *super) ([]uint64, error) {
@@ -11,9 +15,9 @@ func readGroups(dev io.ReaderAt, s *super) ([]uint64, error) {
 	for nr := uint64(0); nr*perBlock < groups; nr++ {
 		at := s.descBlock(nr)
 		if at >= s.blocks {
-			return nil, corrupt("the descriptors of group %d are not on the device", nr*perBlock)
+			return nil, disk.Corrupt("the descriptors of group %d are not on the device", nr*perBlock)
 		}
-		if err := readFull(dev, p, int64(at)*int64(s.blockSize)); err != nil {
+		if err := disk.ReadFull(dev, p, int64(at)*int64(s.blockSize)); err != nil {
 			return nil, err
 		}
 		for i := uint64(0); i < perBlock && uint64(len(tables)) < groups; i++ {
@@ -33,7 +37,7 @@ func (s *super) table(group uint32, p []byte) (uint64, error) {
 		seed := sum(sum32(s.seed, group), p[:0x1E])
 		seed = sum(seed, []byte{0, 0})
 		if got := sum(seed, p[0x20:]); uint16(got) != le.Uint16(p[0x1E:]) {
-			return 0, corrupt("the checksum of the descriptor of group %d is wrong; run e2fsck on the image", group)
+			return 0, disk.Corrupt("the checksum of the descriptor of group %d is wrong; run e2fsck on the image", group)
 		}
 	}
 	table := uint64(le.Uint32(p[8:]))

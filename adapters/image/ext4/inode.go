@@ -3,6 +3,7 @@ package ext4
 import (
 	"strings"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -36,7 +37,7 @@ const (
 // inode reads an inode that a user may see. ESTALE if it is not in use.
 func (f *FS) inode(number uint32) (*inode, error) {
 	if !f.super.served(number) {
-		return nil, corrupt("inode %d is no file's", number)
+		return nil, disk.Corrupt("inode %d is no file's", number)
 	}
 	i, err := f.anyInode(number)
 	if err != nil {
@@ -44,9 +45,9 @@ func (f *FS) inode(number uint32) (*inode, error) {
 	}
 	switch {
 	case i.flags()&flagEAInode != 0:
-		return nil, corrupt("inode %d is the value of an attribute", number)
+		return nil, disk.Corrupt("inode %d is the value of an attribute", number)
 	case i.typ() == vfs.TypeUnknown:
-		return nil, corrupt("inode %d is of no known kind", number)
+		return nil, disk.Corrupt("inode %d is of no known kind", number)
 	}
 	return i, nil
 }
@@ -55,17 +56,17 @@ func (f *FS) inode(number uint32) (*inode, error) {
 func (f *FS) anyInode(number uint32) (*inode, error) {
 	s := f.super
 	if number == 0 || number > s.inodes {
-		return nil, corrupt("there is no inode %d", number)
+		return nil, disk.Corrupt("there is no inode %d", number)
 	}
 	group, index := (number-1)/s.inodesPerGroup, (number-1)%s.inodesPerGroup
 	table := f.tables[group]
 	inTable := uint64(index) * uint64(s.inodeSize)
 	last := table + inTable/uint64(s.blockSize)
 	if table == 0 || table >= s.blocks || last >= s.blocks {
-		return nil, corrupt("inode %d is not on the device", number)
+		return nil, disk.Corrupt("inode %d is not on the device", number)
 	}
 	i := &inode{number: number, raw: make([]byte, s.inodeSize)}
-	if err := readFull(f.dev, i.raw, int64(table)*int64(s.blockSize)+int64(inTable)); err != nil {
+	if err := disk.ReadFull(f.dev, i.raw, int64(table)*int64(s.blockSize)+int64(inTable)); err != nil {
 		return nil, err
 	}
 	if i.links() == 0 || i.mode() == 0 { // perhaps never written, with no checksum either
@@ -73,10 +74,10 @@ func (f *FS) anyInode(number uint32) (*inode, error) {
 	}
 	i.seed = sum32(sum32(s.seed, number), i.generation())
 	if s.checksums() && !i.sound() {
-		return nil, corrupt("the checksum of inode %d is wrong", number)
+		return nil, disk.Corrupt("the checksum of inode %d is wrong", number)
 	}
 	if i.size() > s.maxFileSize() {
-		return nil, corrupt("inode %d is larger than a file can be", number)
+		return nil, disk.Corrupt("inode %d is larger than a file can be", number)
 	}
 	return i, nil
 }
@@ -207,7 +208,7 @@ func (i *inode) rdev() vfs.Rdev {
 func (f *FS) target(i *inode) (string, error) {
 	size := i.size()
 	if size == 0 || size > vfs.MaxSymlink {
-		return "", corrupt("the target of symbolic link %d has %d bytes", i.number, size)
+		return "", disk.Corrupt("the target of symbolic link %d has %d bytes", i.number, size)
 	}
 	p := make([]byte, size)
 	if size < mapSize && i.flags()&(flagExtents|flagInline) == 0 {
@@ -222,7 +223,7 @@ func (f *FS) target(i *inode) (string, error) {
 		}
 	}
 	if strings.IndexByte(string(p), 0) >= 0 {
-		return "", corrupt("the target of symbolic link %d has a NUL in it", i.number)
+		return "", disk.Corrupt("the target of symbolic link %d has a NUL in it", i.number)
 	}
 	return string(p), nil
 }

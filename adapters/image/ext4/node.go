@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/vfs"
 )
@@ -13,6 +14,7 @@ type node struct {
 	fs    *FS
 	inode *inode
 	attr  vfs.Attr
+	vfs.ReadOnly
 }
 
 // node reads an inode that may be a file that users see.
@@ -21,7 +23,8 @@ func (f *FS) node(number uint32) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{f, i, f.attr(i)}
+	a := f.attr(i)
+	n := &node{f, i, a, vfs.ReadOnly{Type: a.Type}}
 	// A list that cannot be read may keep anybody out.
 	if acl, err := f.acl(i); acl != nil || err != nil {
 		n.attr.Mode = tree.RestrictMode(n.attr.Mode, acl, true)
@@ -35,7 +38,7 @@ func (n *node) child(number uint32) (*node, error) {
 	c, err := n.fs.node(number)
 	if err != nil {
 		if vfs.ErrnoOf(err) == vfs.ESTALE {
-			err = corrupt("an entry of directory %d leads to inode %d, which is not in use", n.inode.number, number)
+			err = disk.Corrupt("an entry of directory %d leads to inode %d, which is not in use", n.inode.number, number)
 		}
 		return nil, err
 	}
@@ -47,7 +50,7 @@ func (n *node) child(number uint32) (*node, error) {
 		return nil, err
 	}
 	if up != n.inode.number || number == rootInode {
-		return nil, corrupt("directory %d is in directory %d, but says it is in %d", number, n.inode.number, up)
+		return nil, disk.Corrupt("directory %d is in directory %d, but says it is in %d", number, n.inode.number, up)
 	}
 	return c, nil
 }
@@ -64,11 +67,9 @@ func (n *node) GetAttr(context.Context, vfs.AttrMask) (vfs.Attr, error) {
 	return n.attr, n.inode.broken
 }
 
-const accessToChange = vfs.AccessModify | vfs.AccessExtend | vfs.AccessDelete | vfs.AccessXattrWrite
-
 // Access implements vfs.Node.
 func (n *node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.Access, error) {
-	return vfs.PermitAccess(cred, &n.attr, want&^accessToChange), nil
+	return vfs.PermitAccess(cred, &n.attr, want&^vfs.AccessToChange), nil
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -57,9 +58,9 @@ const (
 func readSuper(dev io.ReaderAt, size int64) (*super, error) {
 	p := make([]byte, superSize)
 	if size < superOffset+superSize {
-		return nil, corrupt("the image is too short for a superblock")
+		return nil, disk.Corrupt("the image is too short for a superblock")
 	}
-	if err := readFull(dev, p, superOffset); err != nil {
+	if err := disk.ReadFull(dev, p, superOffset); err != nil {
 		return nil, err
 	}
 	if le.Uint16(p[magicOffset:]) != magic {
@@ -70,7 +71,7 @@ func readSuper(dev io.ReaderAt, size int64) (*super, error) {
 		return nil, err
 	}
 	if s.checksums() && le.Uint32(p[0x3FC:]) != sum(math.MaxUint32, p[:0x3FC]) {
-		return nil, corrupt("the checksum of the superblock is wrong; run e2fsck on the image")
+		return nil, disk.Corrupt("the checksum of the superblock is wrong; run e2fsck on the image")
 	}
 	return s, s.check(size)
 }
@@ -106,19 +107,19 @@ func parseSuper(p []byte) *super {
 func (s *super) check(size int64) error {
 	switch {
 	case s.blockSize == 0:
-		return corrupt("the block size is none that ext4 has")
+		return disk.Corrupt("the block size is none that ext4 has")
 	case s.inodeSize < minInodeSize || s.inodeSize > s.blockSize || bits.OnesCount32(s.inodeSize) != 1:
-		return corrupt("inodes cannot have %d bytes", s.inodeSize)
+		return disk.Corrupt("inodes cannot have %d bytes", s.inodeSize)
 	case s.descSize < 32 || s.descSize > 1024 || bits.OnesCount32(s.descSize) != 1 || s.incompat&incompat64bit != 0 && s.descSize < 64:
-		return corrupt("group descriptors cannot have %d bytes", s.descSize)
+		return disk.Corrupt("group descriptors cannot have %d bytes", s.descSize)
 	case s.blocksPerGroup == 0 || s.inodesPerGroup == 0 || s.blocks == 0 || uint64(s.firstBlock) >= s.blocks || s.firstBlock > 1:
-		return corrupt("the geometry in the superblock makes no sense")
+		return disk.Corrupt("the geometry in the superblock makes no sense")
 	case s.blocks > uint64(size)/uint64(s.blockSize):
-		return corrupt("the file system has %d blocks of %d bytes, but the image has only %d bytes: it is cut short", s.blocks, s.blockSize, size)
+		return disk.Corrupt("the file system has %d blocks of %d bytes, but the image has only %d bytes: it is cut short", s.blocks, s.blockSize, size)
 	case s.groups() > maxGroups:
-		return corrupt("%d groups are too many", s.groups())
+		return disk.Corrupt("%d groups are too many", s.groups())
 	case uint64(s.inodes) > s.groups()*uint64(s.inodesPerGroup):
-		return corrupt("the superblock counts more inodes than its groups have")
+		return disk.Corrupt("the superblock counts more inodes than its groups have")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -52,13 +53,13 @@ func (f *FS) attributes(i *inode) ([]attribute, error) {
 		return nil, err
 	}
 	if le.Uint32(p) != attributeMagic || le.Uint32(p[8:]) != 1 {
-		return nil, corrupt("inode %d: block %d has no extended attributes", i.number, number)
+		return nil, disk.Corrupt("inode %d: block %d has no extended attributes", i.number, number)
 	}
 	if f.super.checksums() {
 		seed := sum(f.super.seed, le.AppendUint64(nil, number))
 		seed = sum(sum(seed, p[:0x10]), make([]byte, 4))
 		if sum(seed, p[0x14:]) != le.Uint32(p[0x10:]) {
-			return nil, corrupt("inode %d: the checksum of its extended attributes is wrong", i.number)
+			return nil, disk.Corrupt("inode %d: the checksum of its extended attributes is wrong", i.number)
 		}
 	}
 	more, err := parseAttributes(i, p[attributeHeader:], p)
@@ -89,7 +90,7 @@ func parseAttributes(i *inode, p, values []byte) ([]attribute, error) {
 		}
 		whole := (attributeEntry + nameLen + 3) &^ 3
 		if whole > len(p) {
-			return nil, corrupt("inode %d: the list of extended attributes has no end", i.number)
+			return nil, disk.Corrupt("inode %d: the list of extended attributes has no end", i.number)
 		}
 		a := attribute{
 			space: p[1], name: string(p[attributeEntry : attributeEntry+nameLen]),
@@ -98,9 +99,9 @@ func parseAttributes(i *inode, p, values []byte) ([]attribute, error) {
 		off := uint64(le.Uint16(p[2:]))
 		switch {
 		case a.size > vfs.MaxXattr:
-			return nil, corrupt("inode %d: an extended attribute of %d bytes", i.number, a.size)
+			return nil, disk.Corrupt("inode %d: an extended attribute of %d bytes", i.number, a.size)
 		case a.external == 0 && off+uint64(a.size) > uint64(len(values)):
-			return nil, corrupt("inode %d: an extended attribute is not where it should be", i.number)
+			return nil, disk.Corrupt("inode %d: an extended attribute is not where it should be", i.number)
 		case a.external == 0:
 			a.value = values[off : off+uint64(a.size)]
 		}
@@ -120,7 +121,7 @@ func (f *FS) value(a attribute) ([]byte, error) {
 		return nil, err
 	}
 	if i.flags()&flagEAInode == 0 || i.typ() != vfs.TypeRegular || i.size() != uint64(a.size) {
-		return nil, corrupt("inode %d is not the value of an attribute of %d bytes", a.external, a.size)
+		return nil, disk.Corrupt("inode %d is not the value of an attribute of %d bytes", a.external, a.size)
 	}
 	c, err := f.content(i)
 	if err != nil {
@@ -155,7 +156,7 @@ func (f *FS) inlineData(i *inode) ([]byte, error) {
 		}
 	}
 	if i.size() > uint64(len(p)) {
-		return nil, corrupt("inode %d: %d bytes cannot be in the inode", i.number, i.size())
+		return nil, disk.Corrupt("inode %d: %d bytes cannot be in the inode", i.number, i.size())
 	}
 	return p[:i.size()], nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/vfs"
 )
@@ -32,16 +33,16 @@ type walk struct {
 }
 
 // root adds all there is.
-func (w *walk) root(fixed extent) error {
+func (w *walk) root(fixed disk.Extent) error {
 	if w.volume.bits == 32 {
 		return w.directory("", w.volume.rootCluster, 0)
 	}
-	return w.entries("", []extent{fixed}, 0)
+	return w.entries("", []disk.Extent{fixed}, 0)
 }
 
 func (w *walk) directory(path string, cluster uint32, depth int) error {
 	if w.seen[cluster] || depth > maxDepth {
-		return corrupt("the directory at cluster %d is in several directories", cluster)
+		return disk.Corrupt("the directory at cluster %d is in several directories", cluster)
 	}
 	w.seen[cluster] = true
 	list, err := w.volume.chain(cluster, maxDirectory)
@@ -52,11 +53,11 @@ func (w *walk) directory(path string, cluster uint32, depth int) error {
 }
 
 // entries adds what the entries in a list of places stand for.
-func (w *walk) entries(path string, places []extent, depth int) error {
+func (w *walk) entries(path string, places []disk.Extent, depth int) error {
 	var long longEntry
 	for _, place := range places {
-		p := make([]byte, place.size)
-		if err := readFull(w.volume.dev, p, place.off); err != nil {
+		p := make([]byte, place.Size)
+		if err := disk.ReadFull(w.volume.dev, p, place.Off); err != nil {
 			return err
 		}
 		for ; len(p) >= entrySize; p = p[entrySize:] {

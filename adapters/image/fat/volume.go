@@ -14,9 +14,9 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/lru"
 	"github.com/fsva/fsva/adapters/tree"
-	"github.com/fsva/fsva/vfs"
 )
 
 var le = binary.LittleEndian
@@ -55,9 +55,6 @@ type Options struct {
 	Closer io.Closer
 }
 
-// corrupt is what becomes of something that no sound image has.
-func corrupt(format string, args ...any) error { return vfs.Errorf(vfs.EIO, format, args...) }
-
 // Clusters by which the kind of table is told.
 const (
 	fewest16 = 4085
@@ -81,7 +78,7 @@ func parse(p []byte) (*volume, error) {
 	first := reserved + tables*table + rootSectors
 	if sector < 512 || sector > 4096 || sector&(sector-1) != 0 || perCluster == 0 || perCluster&(perCluster-1) != 0 ||
 		reserved == 0 || tables == 0 || table == 0 || total <= first {
-		return nil, corrupt("the geometry in the boot sector makes no sense")
+		return nil, disk.Corrupt("the geometry in the boot sector makes no sense")
 	}
 	v := &volume{
 		cluster: perCluster * sector, fat: reserved * sector, fatEnd: (reserved + table) * sector,
@@ -103,7 +100,7 @@ func parse(p []byte) (*volume, error) {
 // closes what opt has.
 func Open(dev io.ReaderAt, size int64, opt Options) (*tree.FS, error) {
 	p := make([]byte, bootSize)
-	if err := readFull(dev, p, 0); err != nil {
+	if err := disk.ReadFull(dev, p, 0); err != nil {
 		return nil, err
 	}
 	v, err := parse(p)
@@ -111,28 +108,14 @@ func Open(dev io.ReaderAt, size int64, opt Options) (*tree.FS, error) {
 		return nil, err
 	}
 	if v.dev = dev; v.end > size {
-		return nil, corrupt("the file system has %d bytes, but the image has only %d: it is cut short", v.end, size)
+		return nil, disk.Corrupt("the file system has %d bytes, but the image has only %d: it is cut short", v.end, size)
 	}
 	w := &walk{volume: v, b: tree.NewBuilder(tree.Options{Log: opt.Log}), seen: map[uint32]bool{}}
-	root := extent{v.root, v.rootSize}
+	root := disk.Extent{Off: v.root, Size: v.rootSize}
 	if err := w.root(root); err != nil {
 		return nil, err
 	}
 	return w.b.Build(newSource(v, opt.Closer), opt.Fingerprint)
-}
-
-// extent is a part of a file that is in one piece.
-type extent struct{ off, size int64 }
-
-func readFull(dev io.ReaderAt, p []byte, off int64) error {
-	n, err := dev.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || err == io.EOF:
-		return corrupt("the image ends at byte %d", off+int64(n))
-	}
-	return err
 }
 
 // next is the cluster behind one, 0 at the end of a chain.
@@ -140,9 +123,9 @@ func (v *volume) next(cluster uint32) (uint32, error) {
 	off := v.fat + int64(cluster)*int64(v.bits)/8
 	p := make([]byte, 4)
 	if off+int64(v.bits+7)/8 > v.fatEnd {
-		return 0, corrupt("the table has no entry for cluster %d", cluster)
+		return 0, disk.Corrupt("the table has no entry for cluster %d", cluster)
 	}
-	if err := readFull(v.dev, p[:(v.bits+7)/8], off); err != nil {
+	if err := disk.ReadFull(v.dev, p[:(v.bits+7)/8], off); err != nil {
 		return 0, err
 	}
 	n, last := le.Uint32(p), uint32(0xFFFFFF8)
@@ -161,17 +144,17 @@ func (v *volume) next(cluster uint32) (uint32, error) {
 }
 
 // chain is where the clusters from one on are, of limit bytes at most.
-func (v *volume) chain(cluster uint32, limit int64) ([]extent, error) {
-	var list []extent
+func (v *volume) chain(cluster uint32, limit int64) ([]disk.Extent, error) {
+	var list []disk.Extent
 	for n := uint32(0); limit > 0 && cluster != 0; n++ {
 		if cluster < 2 || cluster-2 >= v.clusters || n > v.clusters {
-			return nil, corrupt("a chain leads to cluster %d of %d, or nowhere", cluster, v.clusters)
+			return nil, disk.Corrupt("a chain leads to cluster %d of %d, or nowhere", cluster, v.clusters)
 		}
 		off, size := v.data+int64(cluster-2)*v.cluster, min(v.cluster, limit)
-		if k := len(list) - 1; k >= 0 && list[k].off+list[k].size == off {
-			list[k].size += size
+		if k := len(list) - 1; k >= 0 && list[k].Off+list[k].Size == off {
+			list[k].Size += size
 		} else {
-			list = append(list, extent{off, size})
+			list = append(list, disk.Extent{Off: off, Size: size})
 		}
 		limit -= size
 		var err error
@@ -187,14 +170,14 @@ func (v *volume) chain(cluster uint32, limit int64) ([]extent, error) {
 type source struct {
 	volume *volume
 	closer io.Closer
-	files  *lru.Cache[uint64, *content]
+	files  *lru.Cache[uint64, *disk.File]
 }
 
 // listRoom bounds the chains that are kept, in bytes.
 const listRoom = 16 << 20
 
 func newSource(v *volume, closer io.Closer) *source {
-	return &source{v, closer, lru.New[uint64](listRoom, func(c *content) int64 { return int64(len(c.extents))*16 + 64 })}
+	return &source{v, closer, lru.New[uint64](listRoom, (*disk.File).Memory)}
 }
 
 // Open implements tree.Source.
@@ -208,43 +191,15 @@ func (s *source) Open(_ context.Context, item uint64) (tree.Content, error) {
 		return nil, err
 	}
 	for _, e := range list {
-		size -= e.size
+		size -= e.Size
 	}
 	if size != 0 {
-		return nil, corrupt("a file ends %d bytes before its end", size)
+		return nil, disk.Corrupt("a file ends %d bytes before its end", size)
 	}
-	c := &content{s.volume.dev, list}
+	c := disk.NewFile(s.volume.dev, list)
 	s.files.Add(item, c)
 	return c, nil
 }
 
 // Close implements tree.Source.
 func (s *source) Close() error { return s.closer.Close() }
-
-// content is a file. It implements tree.Content.
-type content struct {
-	dev     io.ReaderAt
-	extents []extent
-}
-
-// ReadAt implements tree.Content.
-func (c *content) ReadAt(_ context.Context, p []byte, off int64) error {
-	for _, e := range c.extents {
-		if len(p) == 0 {
-			return nil
-		}
-		if off >= e.size {
-			off -= e.size
-			continue
-		}
-		part := p[:min(int64(len(p)), e.size-off)]
-		if err := readFull(c.dev, part, e.off+off); err != nil {
-			return err
-		}
-		p, off = p[len(part):], 0
-	}
-	return nil
-}
-
-// Close implements tree.Content.
-func (c *content) Close() error { return nil }

@@ -5,6 +5,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/vfs"
 )
@@ -79,33 +80,33 @@ const maxDepth = 2048
 // directory adds what is in a directory.
 func (v *volume) directory(path string, dir record, depth int) error {
 	if v.seen[dir.place()] {
-		return corrupt("the directory at block %d is in several directories", dir.place())
+		return disk.Corrupt("the directory at block %d is in several directories", dir.place())
 	}
 	v.seen[dir.place()] = true
 	if depth > maxDepth {
-		return corrupt("more than %d directories in one another", maxDepth)
+		return disk.Corrupt("more than %d directories in one another", maxDepth)
 	}
 	off, size := int64(dir.place())*v.blockSize, int64(dir.size())
 	if off+size > v.size {
-		return corrupt("the directory at block %d is not in the image", dir.place())
+		return disk.Corrupt("the directory at block %d is not in the image", dir.place())
 	}
-	var parts []extent // of a file in several records
+	var parts []disk.Extent // of a file in several records
 	for at := int64(0); at < size; at += sectorSize {
 		p := make([]byte, min(sectorSize, size-at))
-		if err := v.readFull(p, off+at); err != nil {
+		if err := disk.ReadFull(v.dev, p, off+at); err != nil {
 			return err
 		}
 		// No record crosses the end of a sector; zeroes fill it.
 		for len(p) > 0 && p[0] != 0 {
 			r := record(p[:min(int(p[0]), len(p))])
 			if len(r) != int(p[0]) || !r.sound() {
-				return corrupt("the directory at block %d has a malformed record", dir.place())
+				return disk.Corrupt("the directory at block %d has a malformed record", dir.place())
 			}
 			p = p[len(r):]
 			if r[32] == 1 && r.identifier()[0] <= 1 || r.flags()&isAssociated != 0 {
 				continue // itself, its parent, or a resource fork
 			}
-			parts = append(parts, extent{int64(r.place()) * v.blockSize, int64(r.size())})
+			parts = append(parts, disk.Extent{Off: int64(r.place()) * v.blockSize, Size: int64(r.size())})
 			if r.flags()&goesOn != 0 {
 				continue
 			}
@@ -119,7 +120,7 @@ func (v *volume) directory(path string, dir record, depth int) error {
 }
 
 // add adds what a record stands for, and what is in it.
-func (v *volume) add(path string, r record, parts []extent, depth int) error {
+func (v *volume) add(path string, r record, parts []disk.Extent, depth int) error {
 	e := tree.Entry{Type: vfs.TypeRegular, Mode: 0o444, Mtime: r.mtime()}
 	if r.flags()&isDirectory != 0 {
 		e.Type, e.Mode = vfs.TypeDirectory, 0o555
@@ -153,10 +154,10 @@ func (v *volume) add(path string, r record, parts []extent, depth int) error {
 	e.Path = path + "/" + name
 	if e.Type == vfs.TypeRegular {
 		for _, x := range parts {
-			if x.off+x.size > v.size {
-				return corrupt("%.200q is not all in the image: it is cut short", e.Path)
+			if x.Off+x.Size > v.size {
+				return disk.Corrupt("%.200q is not all in the image: it is cut short", e.Path)
 			}
-			e.Size += uint64(x.size)
+			e.Size += uint64(x.Size)
 		}
 		if unreadable {
 			parts = nil
@@ -173,12 +174,12 @@ func (v *volume) add(path string, r record, parts []extent, depth int) error {
 // itself reads the record of "." in a directory.
 func (v *volume) itself(dir record) (record, error) {
 	p := make([]byte, sectorSize)
-	if err := v.readFull(p, int64(dir.place())*v.blockSize); err != nil {
+	if err := disk.ReadFull(v.dev, p, int64(dir.place())*v.blockSize); err != nil {
 		return nil, err
 	}
 	r := record(p[:p[0]])
 	if !r.sound() || r[32] != 1 || r.identifier()[0] != 0 {
-		return nil, corrupt("the directory at block %d does not start with itself", dir.place())
+		return nil, disk.Corrupt("the directory at block %d does not start with itself", dir.place())
 	}
 	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/vfs"
 )
@@ -48,22 +49,22 @@ func (v *volume) use(p []byte) (use, error) {
 	var u use
 	for range maxAreas {
 		next, err := v.fields(&u, p)
-		if err != nil || next.size == 0 {
+		if err != nil || next.Size == 0 {
 			return u, err
 		}
-		if next.size > sectorSize {
-			return u, corrupt("a system use area of %d bytes", next.size)
+		if next.Size > sectorSize {
+			return u, disk.Corrupt("a system use area of %d bytes", next.Size)
 		}
-		p = make([]byte, next.size)
-		if err := v.readFull(p, next.off); err != nil {
+		p = make([]byte, next.Size)
+		if err := disk.ReadFull(v.dev, p, next.Off); err != nil {
 			return u, err
 		}
 	}
-	return u, corrupt("system use areas without end")
+	return u, disk.Corrupt("system use areas without end")
 }
 
 // fields reads the fields of an area. It returns where they go on.
-func (v *volume) fields(u *use, p []byte) (next extent, err error) {
+func (v *volume) fields(u *use, p []byte) (next disk.Extent, err error) {
 	for len(p) >= 4 {
 		size := int(p[2])
 		if size < 4 || size > len(p) {
@@ -73,7 +74,7 @@ func (v *volume) fields(u *use, p []byte) (next extent, err error) {
 		p = p[size:]
 		switch tag := string(f[:2]); {
 		case tag == "CE" && size >= 28:
-			next = extent{int64(le.Uint32(f[4:]))*v.blockSize + int64(le.Uint32(f[12:])), int64(le.Uint32(f[20:]))}
+			next = disk.Extent{Off: int64(le.Uint32(f[4:]))*v.blockSize + int64(le.Uint32(f[12:])), Size: int64(le.Uint32(f[20:]))}
 		case tag == "ST":
 			return next, nil
 		default:
@@ -108,7 +109,7 @@ func (u *use) field(tag string, f []byte) error {
 		u.packed = true
 	}
 	if len(u.name) > maxName || len(u.target) > maxName {
-		return corrupt("a name of more than %d bytes", maxName)
+		return disk.Corrupt("a name of more than %d bytes", maxName)
 	}
 	return nil
 }

@@ -9,11 +9,11 @@ package iso9660
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
 
 	"github.com/rs/zerolog"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/vfs"
 )
@@ -53,17 +53,11 @@ type volume struct {
 	size      int64
 	blockSize int64
 	names     naming
-	skip      int        // bytes before the Rock Ridge fields of a record
-	files     [][]extent // nil is a file that cannot be read
+	skip      int             // bytes before the Rock Ridge fields of a record
+	files     [][]disk.Extent // nil is a file that cannot be read
 	b         *tree.Builder
 	seen      map[uint32]bool // directories, by where they are
 }
-
-// extent is a part of a file that is in one piece.
-type extent struct{ off, size int64 }
-
-// corrupt is what becomes of something that no sound image has.
-func corrupt(format string, args ...any) error { return vfs.Errorf(vfs.EIO, format, args...) }
 
 // Open opens the file system on a device of size bytes. If it fails the caller
 // closes what opt has.
@@ -92,11 +86,11 @@ func (v *volume) readVolumes() (record, error) {
 	var plain, joliet record
 	for i := int64(0); i < maxVolumes; i++ {
 		p := make([]byte, sectorSize)
-		if err := v.readFull(p, firstVolume+i*sectorSize); err != nil {
+		if err := disk.ReadFull(v.dev, p, firstVolume+i*sectorSize); err != nil {
 			return nil, err
 		}
 		if string(p[1:6]) != "CD001" {
-			return nil, corrupt("volume descriptor %d is none", i)
+			return nil, disk.Corrupt("volume descriptor %d is none", i)
 		}
 		switch typ := p[0]; {
 		case typ == primary && plain == nil:
@@ -109,9 +103,9 @@ func (v *volume) readVolumes() (record, error) {
 	}
 	switch {
 	case plain == nil:
-		return nil, corrupt("there is no primary volume descriptor")
+		return nil, disk.Corrupt("there is no primary volume descriptor")
 	case v.blockSize != 512 && v.blockSize != 1024 && v.blockSize != sectorSize:
-		return nil, corrupt("blocks cannot have %d bytes", v.blockSize)
+		return nil, disk.Corrupt("blocks cannot have %d bytes", v.blockSize)
 	}
 	ridge, err := v.findRockRidge(plain)
 	if err != nil {
@@ -128,22 +122,10 @@ func (v *volume) readVolumes() (record, error) {
 	return plain, nil
 }
 
-// readFull reads all of p.
-func (v *volume) readFull(p []byte, off int64) error {
-	n, err := v.dev.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || err == io.EOF:
-		return corrupt("the image is cut short: it ends at byte %d", off+int64(n))
-	}
-	return fmt.Errorf("read: %w", err)
-}
-
 // source is the content of files, by their numbers. It implements tree.Source.
 type source struct {
 	dev    io.ReaderAt
-	files  [][]extent
+	files  [][]disk.Extent
 	closer io.Closer
 }
 
@@ -152,36 +134,8 @@ func (s *source) Open(_ context.Context, item uint64) (tree.Content, error) {
 	if s.files[item] == nil {
 		return nil, vfs.Errorf(vfs.EOPNOTSUPP, "the file is packed by zisofs or interleaved")
 	}
-	return &content{s.dev, s.files[item]}, nil
+	return disk.NewFile(s.dev, s.files[item]), nil
 }
 
 // Close implements tree.Source.
 func (s *source) Close() error { return s.closer.Close() }
-
-// content is a file. It implements tree.Content.
-type content struct {
-	dev     io.ReaderAt
-	extents []extent
-}
-
-// ReadAt implements tree.Content.
-func (c *content) ReadAt(_ context.Context, p []byte, off int64) error {
-	for _, e := range c.extents {
-		if len(p) == 0 {
-			return nil
-		}
-		if off >= e.size {
-			off -= e.size
-			continue
-		}
-		part := p[:min(int64(len(p)), e.size-off)]
-		if n, err := c.dev.ReadAt(part, e.off+off); n < len(part) {
-			return vfs.Errorf(vfs.EIO, "a file at byte %d: %v", e.off, err)
-		}
-		p, off = p[len(part):], 0
-	}
-	return nil
-}
-
-// Close implements tree.Content.
-func (c *content) Close() error { return nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/lru"
 	"github.com/fsva/fsva/adapters/tree"
 )
@@ -95,7 +96,7 @@ func (c *content) block(index uint64) ([]byte, error) {
 	}
 	b, err := c.image.data(c.places[index], c.sizes[index])
 	if err == nil && uint64(len(b)) != want {
-		err = corrupt("a block at %d has %d bytes instead of %d", c.places[index], len(b), want)
+		err = disk.Corrupt("a block at %d has %d bytes instead of %d", c.places[index], len(b), want)
 	}
 	return b, err
 }
@@ -111,7 +112,7 @@ func (c *content) end(want uint64) ([]byte, error) {
 		return nil, err
 	}
 	if uint64(c.offset)+want > uint64(len(b)) {
-		return nil, corrupt("the end of a file is not in its fragment")
+		return nil, disk.Corrupt("the end of a file is not in its fragment")
 	}
 	return b[c.offset:][:want], nil
 }
@@ -123,10 +124,10 @@ func (m *image) data(at uint64, size uint32) ([]byte, error) {
 	}
 	packed := uint64(size &^ notPackedData)
 	if packed == 0 || packed > uint64(m.blockSize) || at > m.size || packed > m.size-at {
-		return nil, corrupt("a block of %d bytes at %d is not in the image", packed, at)
+		return nil, disk.Corrupt("a block of %d bytes at %d is not in the image", packed, at)
 	}
 	p := make([]byte, packed)
-	if err := readFull(m.dev, p, int64(at)); err != nil {
+	if err := disk.ReadFull(m.dev, p, int64(at)); err != nil {
 		return nil, err
 	}
 	if size&notPackedData == 0 {

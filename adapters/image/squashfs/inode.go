@@ -1,6 +1,7 @@
 package squashfs
 
 import (
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -39,7 +40,7 @@ func (m *image) inode(reference uint64) (*inode, error) {
 	kind := le.Uint16(p)
 	i := &inode{mode: uint32(le.Uint16(p[2:])) & 0o7777, mtime: le.Uint32(p[8:]), number: le.Uint32(p[12:]), xattr: noXattrs, nlink: 1}
 	if kind == 0 || kind > 2*extended {
-		return nil, corrupt("inode %d is of kind %d", i.number, kind)
+		return nil, disk.Corrupt("inode %d is of kind %d", i.number, kind)
 	}
 	for n, id := range map[int]*uint32{4: &i.uid, 6: &i.gid} {
 		e, err := m.entry(m.ids, uint32(le.Uint16(p[n:])))
@@ -109,7 +110,7 @@ func (i *inode) symlink(c *cursor, more bool) error {
 	i.nlink = le.Uint32(p)
 	size := le.Uint32(p[4:])
 	if size > vfs.MaxSymlink {
-		return corrupt("the target of symbolic link %d has %d bytes", i.number, size)
+		return disk.Corrupt("the target of symbolic link %d has %d bytes", i.number, size)
 	}
 	target, err := c.read(int(size))
 	if err != nil || !more {

@@ -1,5 +1,7 @@
 package squashfs
 
+import "github.com/fsva/fsva/adapters/image/disk"
+
 // metadataBlock is an unpacked block of metadata, and where the next one is.
 type metadataBlock struct {
 	data []byte
@@ -18,17 +20,17 @@ func (m *image) metadataAt(at uint64) (metadataBlock, error) {
 	}
 	head := make([]byte, 2)
 	if at >= m.size {
-		return metadataBlock{}, corrupt("metadata at %d is not in the image", at)
+		return metadataBlock{}, disk.Corrupt("metadata at %d is not in the image", at)
 	}
-	if err := readFull(m.dev, head, int64(at)); err != nil {
+	if err := disk.ReadFull(m.dev, head, int64(at)); err != nil {
 		return metadataBlock{}, err
 	}
 	size := le.Uint16(head)
 	p := make([]byte, size&^notPackedMetadata)
 	if len(p) == 0 || len(p) > metadataSize {
-		return metadataBlock{}, corrupt("metadata at %d has %d bytes", at, len(p))
+		return metadataBlock{}, disk.Corrupt("metadata at %d has %d bytes", at, len(p))
 	}
-	if err := readFull(m.dev, p, int64(at)+2); err != nil {
+	if err := disk.ReadFull(m.dev, p, int64(at)+2); err != nil {
 		return metadataBlock{}, err
 	}
 	b := metadataBlock{p, at + 2 + uint64(len(p))}
@@ -39,7 +41,7 @@ func (m *image) metadataAt(at uint64) (metadataBlock, error) {
 		}
 	}
 	if len(b.data) == 0 {
-		return metadataBlock{}, corrupt("metadata at %d is empty", at)
+		return metadataBlock{}, disk.Corrupt("metadata at %d is empty", at)
 	}
 	m.metadata.Add(at, b)
 	return b, nil
@@ -67,7 +69,7 @@ func (c *cursor) read(n int) ([]byte, error) {
 			return nil, err
 		}
 		if c.off > len(b.data) {
-			return nil, corrupt("a reference behind the end of metadata at %d", c.at)
+			return nil, disk.Corrupt("a reference behind the end of metadata at %d", c.at)
 		}
 		part := b.data[c.off:]
 		part = part[:min(len(part), n-len(out))]
@@ -88,15 +90,15 @@ type table struct {
 
 func (m *image) entry(t table, index uint32) ([]byte, error) {
 	if index >= t.count {
-		return nil, corrupt("a table of %d entries has no entry %d", t.count, index)
+		return nil, disk.Corrupt("a table of %d entries has no entry %d", t.count, index)
 	}
 	off := uint64(index) * uint64(t.each)
 	place := make([]byte, 8)
 	at := t.start + off/metadataSize*8
 	if at < t.start || at >= m.size {
-		return nil, corrupt("a table is not in the image")
+		return nil, disk.Corrupt("a table is not in the image")
 	}
-	if err := readFull(m.dev, place, int64(at)); err != nil {
+	if err := disk.ReadFull(m.dev, place, int64(at)); err != nil {
 		return nil, err
 	}
 	c := &cursor{m, le.Uint64(place), int(off % metadataSize)}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/vfs"
 )
@@ -33,7 +34,7 @@ func Open(dev io.ReaderAt, size int64, opt Options) (*tree.FS, error) {
 		return nil, err
 	}
 	if root.typ != vfs.TypeDirectory {
-		return nil, corrupt("the root is no directory")
+		return nil, disk.Corrupt("the root is no directory")
 	}
 	if err := w.add("", m.root, root, 0); err != nil {
 		return nil, err
@@ -69,11 +70,11 @@ func (w *walk) add(path string, reference uint64, i *inode, depth int) error {
 		return err
 	}
 	if w.seen[reference] {
-		return corrupt("directory %d is in several directories", i.number)
+		return disk.Corrupt("directory %d is in several directories", i.number)
 	}
 	w.seen[reference] = true
 	if depth > maxDepth {
-		return corrupt("more than %d directories in one another", maxDepth)
+		return disk.Corrupt("more than %d directories in one another", maxDepth)
 	}
 	return w.directory(path, i, depth)
 }
@@ -92,7 +93,7 @@ func (w *walk) directory(path string, i *inode, depth int) error {
 		left -= 12
 		count, start := le.Uint32(p), le.Uint32(p[4:])
 		if count >= 256 {
-			return corrupt("directory %d has a malformed list", i.number)
+			return disk.Corrupt("directory %d has a malformed list", i.number)
 		}
 		for range count + 1 {
 			if p, err = c.read(8); err != nil {
@@ -103,7 +104,7 @@ func (w *walk) directory(path string, i *inode, depth int) error {
 				return err
 			}
 			if left -= 8 + int64(len(name)); left < 0 {
-				return corrupt("directory %d has a malformed list", i.number)
+				return disk.Corrupt("directory %d has a malformed list", i.number)
 			}
 			if vfs.CheckName(string(name)) != nil {
 				continue
@@ -155,7 +156,7 @@ func (m *image) attributes(index uint32) (map[string][]byte, error) {
 			return nil, err
 		}
 		if total += len(name) + len(value) + 1; total > maxAttributes {
-			return nil, corrupt("extended attributes of more than %d bytes", maxAttributes)
+			return nil, disk.Corrupt("extended attributes of more than %d bytes", maxAttributes)
 		}
 		if space := le.Uint16(head) &^ outOfLine; int(space) < len(spaces) {
 			list[spaces[space]+string(name)] = value
@@ -172,14 +173,14 @@ func (m *image) value(c *cursor, elsewhere bool) ([]byte, error) {
 	}
 	size := le.Uint32(p)
 	if size > vfs.MaxXattr {
-		return nil, corrupt("an extended attribute of %d bytes", size)
+		return nil, disk.Corrupt("an extended attribute of %d bytes", size)
 	}
 	value, err := c.read(int(size))
 	if err != nil || !elsewhere {
 		return value, err
 	}
 	if len(value) < 8 {
-		return nil, corrupt("an extended attribute is a reference of %d bytes", size)
+		return nil, disk.Corrupt("an extended attribute is a reference of %d bytes", size)
 	}
 	return m.value(m.cursor(m.xattrValues, le.Uint64(value)), false)
 }

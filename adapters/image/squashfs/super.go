@@ -9,9 +9,9 @@ package squashfs
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/lru"
 	"github.com/fsva/fsva/vfs"
 )
@@ -56,12 +56,9 @@ const (
 	blockRoom    = 32 << 20
 )
 
-// corrupt is what becomes of something that no sound image has.
-func corrupt(format string, args ...any) error { return vfs.Errorf(vfs.EIO, format, args...) }
-
 func readImage(dev io.ReaderAt, size int64) (*image, error) {
 	p := make([]byte, superSize)
-	if err := readFull(dev, p, 0); err != nil {
+	if err := disk.ReadFull(dev, p, 0); err != nil {
 		return nil, err
 	}
 	if major, minor := le.Uint16(p[28:]), le.Uint16(p[30:]); major != 4 || minor != 0 {
@@ -75,9 +72,9 @@ func readImage(dev io.ReaderAt, size int64) (*image, error) {
 	}
 	switch {
 	case m.size > uint64(size):
-		return nil, corrupt("the file system has %d bytes, but the image has only %d: it is cut short", m.size, size)
+		return nil, disk.Corrupt("the file system has %d bytes, but the image has only %d: it is cut short", m.size, size)
 	case m.blockSize < minBlockSize || m.blockSize > maxBlockSize || m.blockSize != 1<<le.Uint16(p[22:]):
-		return nil, corrupt("blocks cannot have %d bytes", m.blockSize)
+		return nil, disk.Corrupt("blocks cannot have %d bytes", m.blockSize)
 	}
 	m.ids = table{start: le.Uint64(p[48:]), count: uint32(le.Uint16(p[26:])), each: 4}
 	m.fragments = table{start: le.Uint64(p[80:]), count: le.Uint32(p[16:]), each: 16}
@@ -96,23 +93,12 @@ func (m *image) readXattrs(start uint64) error {
 	}
 	p := make([]byte, 16)
 	if start > m.size {
-		return corrupt("the table of attributes is not in the image")
+		return disk.Corrupt("the table of attributes is not in the image")
 	}
-	if err := readFull(m.dev, p, int64(start)); err != nil {
+	if err := disk.ReadFull(m.dev, p, int64(start)); err != nil {
 		return err
 	}
 	m.xattrValues = le.Uint64(p)
 	m.xattrs = table{start: start + 16, count: le.Uint32(p[8:]), each: 16}
 	return nil
-}
-
-func readFull(dev io.ReaderAt, p []byte, off int64) error {
-	n, err := dev.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || err == io.EOF:
-		return corrupt("the image ends at byte %d", off+int64(n))
-	}
-	return fmt.Errorf("read: %w", err)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -38,11 +39,11 @@ func unpackerOf(compression uint16) (unpacker, error) {
 func inflate(p []byte, limit int) ([]byte, error) {
 	r, err := zlib.NewReader(bytes.NewReader(p))
 	if err != nil {
-		return nil, corrupt("a block: %v", err)
+		return nil, disk.Corrupt("a block: %v", err)
 	}
 	var out bytes.Buffer
 	if n, err := io.Copy(&out, io.LimitReader(r, int64(limit)+1)); err != nil || n > int64(limit) {
-		return nil, corrupt("a block that unpacks to %d bytes or more: %v", n, err)
+		return nil, disk.Corrupt("a block that unpacks to %d bytes or more: %v", n, err)
 	}
 	return out.Bytes(), nil
 }
@@ -50,7 +51,7 @@ func inflate(p []byte, limit int) ([]byte, error) {
 func decode(d *zstd.Decoder, p []byte, limit int) ([]byte, error) {
 	out, err := d.DecodeAll(p, make([]byte, 0, limit))
 	if err != nil || len(out) > limit {
-		return nil, corrupt("a block that unpacks to %d bytes: %v", len(out), err)
+		return nil, disk.Corrupt("a block that unpacks to %d bytes: %v", len(out), err)
 	}
 	return out, nil
 }
