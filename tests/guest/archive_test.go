@@ -10,6 +10,17 @@ import (
 // treeSums prints what a tree is: names, kinds, modes and the sums of files.
 const treeSums = `find . -mindepth 1 -printf '%P %y %m %l\n' | sort; find . -type f -exec sha256sum {} + | sort -k2`
 
+// expectTree compares what a guest sees of a read-only file system with the tree
+// dir that it was made from, as the script sums prints both.
+func expectTree(t *testing.T, n *guest.Network, g *guest.Guest, dir, sums, mnt string) {
+	t.Helper()
+	want := n.Run(t, "cd "+dir+"\n"+sums)
+	if got := g.Run(t, "echo 3 >/proc/sys/vm/drop_caches; cd "+mnt+"\n"+sums); got != want {
+		t.Errorf("%s: %s", mnt, firstDifference(got, want))
+	}
+	g.Run(t, "! touch "+mnt+"/new 2>/run/why && grep -q 'Read-only' /run/why")
+}
+
 func TestGuestReadsAnArchiveAsTheTreeItWasMadeFrom(t *testing.T) {
 	n := guest.NewNetwork(t)
 	dir, _ := guest.Dir(t, "tree")
@@ -26,21 +37,11 @@ func TestGuestReadsAnArchiveAsTheTreeItWasMadeFrom(t *testing.T) {
 	n.Run(t, "cd "+dir+" && zip -q -r -y "+archive+" .")
 	srv := guest.StartAppliance(t, n, "zip=zip:"+archive+",squash=none")
 	g := guest.Boot(t, n)
-	want := n.Run(t, "cd "+dir+"\n"+treeSums)
-	mounts := map[string]string{
-		"nfs": g.Mount(t, srv, "vers=4.2", "/zip", "/mnt/nfs"),
-		"9p":  mount9P(t, g, srv, "cache=none", "zip", "/mnt/9p"),
-	}
-	for name, mnt := range mounts {
-		if got := g.Run(t, "cd "+mnt+"\n"+treeSums); got != want {
-			t.Errorf("%s: %s", name, firstDifference(got, want))
-		}
-		g.Run(t, "! touch "+mnt+"/new 2>/run/why && grep -q 'Read-only' /run/why")
-	}
+	nfs := g.Mount(t, srv, "vers=4.2", "/zip", "/mnt/nfs")
+	expectTree(t, n, g, dir, treeSums, nfs)
+	expectTree(t, n, g, dir, treeSums, mount9P(t, g, srv, "cache=none", "zip", "/mnt/9p"))
 	srv.Crash(t)
-	if got := g.Run(t, "echo 3 >/proc/sys/vm/drop_caches; cd "+mounts["nfs"]+"\n"+treeSums); got != want {
-		t.Errorf("after a restart: %s", firstDifference(got, want))
-	}
+	expectTree(t, n, g, dir, treeSums, nfs)
 }
 
 func TestGuestReadsTarArchivesOfEveryPacking(t *testing.T) {
@@ -73,22 +74,15 @@ func TestGuestReadsTarArchivesOfEveryPacking(t *testing.T) {
 	srv := guest.StartAppliance(t, n, served...)
 	g := guest.Boot(t, n)
 	sums := treeSums + `; stat -c '%u %g %h %t %T' large deep/same deep/null`
-	want := n.Run(t, "cd "+dir+"\n"+sums)
 	mounts := map[string]string{"9p": mount9P(t, g, srv, "cache=none", "gzip", "/mnt/9p")}
 	for name := range exports {
 		mounts[name] = g.Mount(t, srv, "vers=4.2", "/"+name, "/mnt/"+name)
 	}
-	for name, mnt := range mounts {
-		if got := g.Run(t, "cd "+mnt+"\n"+sums); got != want {
-			t.Errorf("%s: %s", name, firstDifference(got, want))
-		}
-		g.Run(t, "! touch "+mnt+"/new 2>/run/why && grep -q 'Read-only' /run/why")
+	for _, mnt := range mounts {
+		expectTree(t, n, g, dir, sums, mnt)
 	}
 	g.Run(t, "[ \"$(getfattr --only-values -n user.note "+mounts["plain"]+"/large)\" = kept ]")
 	srv.Crash(t)
-	for _, name := range []string{"gzip", "one"} {
-		if got := g.Run(t, "echo 3 >/proc/sys/vm/drop_caches; cd "+mounts[name]+"\n"+sums); got != want {
-			t.Errorf("%s after a restart: %s", name, firstDifference(got, want))
-		}
-	}
+	expectTree(t, n, g, dir, sums, mounts["gzip"])
+	expectTree(t, n, g, dir, sums, mounts["one"])
 }
