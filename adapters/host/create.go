@@ -118,7 +118,7 @@ func (n *node) created(fd int, name string, cred *vfs.Cred, a access, set *vfs.S
 		return nil, nil, err
 	}
 	c := &node{n.fs, handle}
-	desc := n.fs.fds.put(handle, a, fd)
+	desc := n.fs.fds.put(handle, a, fd, n.fs.fds.losses.Load())
 	defer desc.release()
 	f, err := c.opened(desc, cred, a)
 	return c, f, err
@@ -209,11 +209,12 @@ func (n *node) make(cred *vfs.Cred, name string, set *vfs.SetAttr, sets uint32, 
 		if err != nil {
 			return err
 		}
+		losses := n.fs.fds.losses.Load()
 		fd, err := n.fs.openOwn(dir.descriptor, name)
 		if err != nil {
 			return err
 		}
-		c, desc, err := n.child(fd, name)
+		c, desc, err := n.child(fd, name, losses)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ const (
 type descriptors struct {
 	seed   maphash.Seed
 	shards []shard
+	losses atomic.Uint64 // of names, moved on before descriptors are forgotten
 }
 
 // shard is the part of the cache for the nodes whose handles hash to it. Its
@@ -129,7 +131,11 @@ func (d *descriptors) any(handle []byte) *descriptor {
 
 // put gives fd to the cache and returns the descriptor to use, which is
 // another one if somebody was faster. The caller releases it.
-func (d *descriptors) put(handle []byte, a access, fd int) *descriptor {
+//
+// before is what losses was before fd was opened. If a name was lost since, it
+// may have been the last of this node, whose descriptors were forgotten without
+// this one: to keep it would keep a removed file on the disk.
+func (d *descriptors) put(handle []byte, a access, fd int, before uint64) *descriptor {
 	s := d.shard(handle)
 	s.lock()
 	defer s.unlock()
@@ -139,6 +145,10 @@ func (d *descriptors) put(handle []byte, a access, fd int) *descriptor {
 		return desc
 	}
 	desc := &descriptor{fd: fd, key: fdKey{string(handle), a}, home: s, users: 1}
+	if d.losses.Load() != before && s.open[desc.key.handle] == nil && unlinked(fd) {
+		desc.gone = true
+		return desc
+	}
 	s.fds[desc.key] = desc
 	s.evict()
 	return desc
@@ -275,6 +285,7 @@ func (d *descriptors) removed(handle []byte) {
 		delete(s.dying, string(handle))
 	}
 	if s.open[string(handle)] == nil {
+		d.losses.Add(1)
 		s.forgetNode(string(handle))
 	}
 }
@@ -293,6 +304,7 @@ func (d *descriptors) nameRemoved(desc *descriptor, reachable bool) {
 	n := s.open[desc.key.handle]
 	switch {
 	case n == nil:
+		d.losses.Add(1)
 		s.forgetNode(desc.key.handle)
 	case n.pin == nil:
 		desc.use()

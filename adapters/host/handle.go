@@ -122,13 +122,13 @@ func (f *FS) path(handle []byte) (*descriptor, error) { return f.pathAt(handle, 
 func (f *FS) pathAt(handle []byte, depth int) (*descriptor, error) {
 	const tries = 100
 	for try := 1; ; try++ {
-		moves := f.table.moveCount()
+		moves, losses := f.table.moveCount(), f.fds.losses.Load()
 		if desc := f.fds.get(handle, pathOnly); desc != nil {
 			return desc, nil
 		}
 		fd, err := f.openHandle(handle, depth)
 		if err == nil {
-			return f.fds.put(handle, pathOnly, fd), nil
+			return f.fds.put(handle, pathOnly, fd, losses), nil
 		}
 		if !errors.Is(err, vfs.ESTALE) {
 			return nil, err
@@ -168,6 +168,7 @@ func (f *FS) data(handle []byte, a access) (*descriptor, error) {
 	if desc := f.fds.get(handle, a); desc != nil {
 		return desc, nil
 	}
+	losses := f.fds.losses.Load()
 	path, err := f.path(handle)
 	if err != nil {
 		return nil, err
@@ -177,7 +178,7 @@ func (f *FS) data(handle []byte, a access) (*descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.fds.put(handle, a, fd), nil
+	return f.fds.put(handle, a, fd, losses), nil
 }
 
 func (a access) openFlags() int {

@@ -29,14 +29,14 @@ var (
 func (n *node) Handle() []byte { return n.handle }
 
 // child makes the node that was found or made as name in n. It takes over fd,
-// a path descriptor.
-func (n *node) child(fd int, name string) (*node, *descriptor, error) {
+// a path descriptor; losses is what that of the descriptors was before.
+func (n *node) child(fd int, name string, losses uint64) (*node, *descriptor, error) {
 	handle, err := n.fs.handleOf(fd, n.handle, name)
 	if err != nil {
 		unix.Close(fd)
 		return nil, nil, err
 	}
-	return &node{n.fs, handle}, n.fs.fds.put(handle, pathOnly, fd), nil
+	return &node{n.fs, handle}, n.fs.fds.put(handle, pathOnly, fd, losses), nil
 }
 
 // live returns the path descriptor of a node that was not removed, or is still
@@ -144,11 +144,12 @@ func (n *node) Lookup(_ context.Context, cred *vfs.Cred, name string) (vfs.Node,
 		return &node{n.fs, handle}, nil
 	}
 	defer n.settle()()
+	losses := n.fs.fds.losses.Load()
 	fd, err := n.fs.openEntry(dir, &st, cred, name)
 	if err != nil {
 		return nil, err
 	}
-	c, desc, err := n.child(fd, name)
+	c, desc, err := n.child(fd, name, losses)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +203,7 @@ func (n *node) Parent(_ context.Context, cred *vfs.Cred) (vfs.Node, error) {
 	case slices.Equal(n.handle, n.fs.root.handle):
 		return nil, vfs.ENOENT
 	}
-	fd := -1
+	losses, fd := n.fs.fds.losses.Load(), -1
 	err = n.fs.as(cred, func() (err error) {
 		fd, err = openParent(dir.fd)
 		return err
@@ -220,7 +221,7 @@ func (n *node) Parent(_ context.Context, cred *vfs.Cred) (vfs.Node, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	n.fs.fds.put(handle, pathOnly, fd).release()
+	n.fs.fds.put(handle, pathOnly, fd, losses).release()
 	return &node{n.fs, handle}, nil
 }
 

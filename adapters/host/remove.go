@@ -13,6 +13,7 @@ import (
 // target opens the entry that is about to go away, so that the node can be
 // kept if it is open. nil and no error if there is none.
 func (c *changing) target(cred *vfs.Cred, name string) (*node, *descriptor, error) {
+	losses := c.node.fs.fds.losses.Load()
 	fd, err := c.node.fs.openEntry(c.descriptor, &c.stat, cred, name)
 	if errors.Is(err, vfs.ENOENT) {
 		return nil, nil, nil
@@ -20,7 +21,7 @@ func (c *changing) target(cred *vfs.Cred, name string) (*node, *descriptor, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return c.node.child(fd, name)
+	return c.node.child(fd, name, losses)
 }
 
 // lost is called after name in c no longer leads to n, whose descriptor is

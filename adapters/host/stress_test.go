@@ -72,3 +72,30 @@ func TestOpenFilesKeepTheirDataWhileNamesComeAndGo(t *testing.T) {
 		}
 	})
 }
+
+// Who opens a node by its handle while its last name is removed must not leave a
+// descriptor behind, which would keep the file on the disk until it is evicted.
+func TestDescriptorThatARemovalOvertakesIsNotKept(t *testing.T) {
+	bothKinds(t, func(t *testing.T, dir string, opts Options) {
+		opts.Exclusive = true
+		fs := serve(t, dir, opts)
+		n, f := create(t, fs.Root(), "file")
+		f.Close()
+		fs.fds.forget(n.Handle())
+		losses := fs.fds.losses.Load()
+		fd, err := fs.openHandle(n.Handle(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fs.Root().Remove(ctx, vfs.Root, "file", false); err != nil {
+			t.Fatal(err)
+		}
+		fs.fds.put(n.Handle(), pathOnly, fd, losses).release()
+		if fs.fds.any(n.Handle()) != nil {
+			t.Error("the removed file is held")
+		}
+		if _, err := fs.Resolve(ctx, n.Handle()); !errors.Is(err, vfs.ESTALE) {
+			t.Errorf("Resolve: %v", err)
+		}
+	})
+}
