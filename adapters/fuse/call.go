@@ -33,7 +33,8 @@ func (f *FS) call(do func() fuse.Status) (err error) {
 }
 
 // gone is the error of a call on a node that was known: that it is not there
-// says that the handle is stale. What is not implemented is not supported.
+// says that the handle is stale. ENOSYS, by which a file system answers calls that
+// it does not have, is EOPNOTSUPP to guests.
 func gone(err error) error {
 	switch err {
 	case vfs.ENOENT:
@@ -44,7 +45,7 @@ func gone(err error) error {
 	return err
 }
 
-// supported turns what is not implemented into what is not supported.
+// supported makes EOPNOTSUPP of ENOSYS, as gone does.
 func supported(err error) error {
 	if err == notImplemented {
 		return vfs.EOPNOTSUPP

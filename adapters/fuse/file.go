@@ -36,7 +36,7 @@ const (
 	// agrees on with the kernel unless it is told otherwise.
 	maxIO = 128 << 10
 	// noOpen among the FOPEN flags, of which it is none, stands for an OPEN that
-	// is not implemented: the kernel goes on without handle, too.
+	// is answered by ENOSYS: the kernel goes on without handle, too.
 	noOpen = 1 << 31
 	// streams are the files that cannot be read at any offset.
 	streams = fuse.FOPEN_NONSEEKABLE | fuse.FOPEN_STREAM
