@@ -1,7 +1,9 @@
 package guest
 
 import (
+	"cmp"
 	_ "embed"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,10 +44,20 @@ var Missing = sync.OnceValue(func() string {
 	return ""
 })
 
+// tooMany says that go test was given all guests and no time for them: it ends
+// what takes longer than its default.
+func tooMany() string {
+	run, timeout := flag.Lookup("test.run"), flag.Lookup("test.timeout")
+	if run.Value.String() != "" || timeout.Value.String() != "10m0s" {
+		return ""
+	}
+	return "all guests take half an hour: make guest runs them, -run one of them"
+}
+
 // require skips the test where guests cannot run, or fails it where they must.
 func require(t testing.TB) {
 	t.Helper()
-	why := Missing()
+	why := cmp.Or(Missing(), tooMany())
 	switch {
 	case why == "":
 	case os.Getenv("FSVA_REQUIRE_GUESTS") == "1":
