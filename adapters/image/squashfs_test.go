@@ -1,6 +1,9 @@
 package image_test
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,8 @@ import (
 	"github.com/fsva/fsva/vfs/vfstest"
 )
 
+var le, be = binary.LittleEndian, binary.BigEndian
+
 func mksquashfs(t testing.TB, dir string, options ...string) string {
 	t.Helper()
 	img := filepath.Join(t.TempDir(), "image.squashfs")
@@ -20,7 +25,7 @@ func mksquashfs(t testing.TB, dir string, options ...string) string {
 }
 
 func TestSquashFSKeepsTheContractOfReadOnlyFileSystems(t *testing.T) {
-	for _, options := range []string{"-comp gzip", "-comp zstd -b 4096"} {
+	for _, options := range []string{"-comp gzip", "-comp zstd -b 4096", "-comp xz -Xdict-size 8K", "-comp lz4 -Xhc -b 1M"} {
 		t.Run(options, func(t *testing.T) {
 			dir, want := sourceTree(t)
 			img := mksquashfs(t, dir, strings.Fields(options)...)
@@ -35,7 +40,7 @@ func TestSquashFSIsWhatTheKernelShows(t *testing.T) {
 	}
 	dir := t.TempDir()
 	populate(t, dir)
-	for _, options := range []string{"-comp gzip", "-comp zstd -b 1M", "-noI -noD -noF -noX", "-no-fragments -b 4096", "-always-use-fragments", "-no-exports -no-duplicates"} {
+	for _, options := range []string{"-comp gzip", "-comp zstd -b 1M", "-noI -noD -noF -noX", "-no-fragments -b 4096", "-always-use-fragments", "-no-exports -no-duplicates", "-comp xz -Xbcj x86", "-comp lz4"} {
 		t.Run(options, func(t *testing.T) {
 			img := mksquashfs(t, dir, strings.Fields(options)...)
 			mnt := mount(t, img, "squashfs", "ro")
@@ -66,16 +71,141 @@ func TestSquashFSKeepsAttributesThatSeveralFilesShare(t *testing.T) {
 	}
 }
 
+// calls are machine code that calls the same place over and over, by what is from
+// there to here: a filter of xz packs that better.
+func calls(size int, call func(at int) []byte) []byte {
+	p := make([]byte, 0, size)
+	for len(p) < size {
+		p = append(p, call(len(p)%(128<<10))...) // filters count from the start of a block
+	}
+	return p
+}
+
+const called = 0x123450
+
+var filters = map[string]func(at int) []byte{
+	"x86": func(at int) []byte { return le.AppendUint32([]byte{0x90, 0x90, 0x90, 0xe8}, uint32(called-at-8)) },
+	"arm": func(at int) []byte { return le.AppendUint32(nil, 0xeb000000|uint32(called-at-8)>>2&0xffffff) },
+	"armthumb": func(at int) []byte {
+		far := uint32(called-at-4) >> 1
+		return le.AppendUint16(le.AppendUint16(nil, uint16(0xf000|far>>11&0x7ff)), uint16(0xf800|far&0x7ff))
+	},
+	"powerpc": func(at int) []byte { return be.AppendUint32(nil, 0x48000001|uint32(called-at)&0x03fffffc) },
+	"sparc":   func(at int) []byte { return be.AppendUint32(nil, 0x40000000|uint32(called-at)>>2&0x3fffff) },
+}
+
+func TestSquashFSUnpacksWhateverItIsPackedBy(t *testing.T) {
+	kinds := map[string]string{
+		"gzip": "-comp gzip", "lzma": "-comp lzma", "lzo": "-comp lzo", "lzo, fast": "-comp lzo -Xalgorithm lzo1x_1", "xz": "-comp xz",
+		"lz4": "-comp lz4", "lz4, small": "-comp lz4 -Xhc", "zstd": "-comp zstd",
+	}
+	for name := range filters {
+		kinds[name] = "-comp xz -Xbcj " + name
+	}
+	for name, options := range kinds {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			call, ok := filters[name]
+			if !ok {
+				call = filters["x86"]
+			}
+			write(t, filepath.Join(dir, "calls"), calls(200_000, call), 0o644)
+			write(t, filepath.Join(dir, "text"), []byte(strings.Repeat("all work and no play\n", 10_000)), 0o644)
+			write(t, filepath.Join(dir, "noise"), noise(200_000), 0o644)
+			img := mksquashfs(t, dir, strings.Fields(options)...)
+			f := open(t, img, 0)
+			list, err := os.ReadDir(dir)
+			must(t, err)
+			for _, e := range list {
+				want, err := os.ReadFile(filepath.Join(dir, e.Name()))
+				must(t, err)
+				n, err := f.Root().Lookup(t.Context(), vfs.Root, e.Name())
+				must(t, err)
+				file, err := n.Open(t.Context(), vfs.Root, vfs.OpenRead)
+				must(t, err)
+				got := make([]byte, len(want)+1)
+				if n, err := file.ReadAt(t.Context(), got, 0); err != nil || !bytes.Equal(got[:n], want) {
+					t.Errorf("%d bytes of %s are others, %v", n, e.Name(), err)
+				}
+				must(t, file.Close())
+			}
+			if ok && !filtered(t, img) {
+				t.Error("mksquashfs has not used the filter, so nothing is shown")
+			}
+		})
+	}
+}
+
+// filtered says whether a block in an image is packed by xz with a filter: bits 0
+// and 1 of the flags in its header (The .xz File Format, 3.1.2).
+func filtered(t *testing.T, img string) bool {
+	data, err := os.ReadFile(img)
+	must(t, err)
+	for _, block := range bytes.Split(data, []byte("\xfd7zXZ\x00"))[1:] {
+		if len(block) > 7 && block[7]&3 == 1 {
+			return true
+		}
+	}
+	return false
+}
+
 func TestSquashFSThatCannotBeServedSaysWhy(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), noise(100_000), 0o644)
-	if _, err := tryOpen(mksquashfs(t, dir, "-comp", "xz"), 0); err == nil || !strings.Contains(err.Error(), "packed by xz") {
-		t.Errorf("xz: %v", err)
+	for what, test := range map[string]struct {
+		options string
+		change  func(p []byte) []byte
+		want    string
+	}{
+		"cut short":        {"-comp gzip", func(p []byte) []byte { return p[:50_000] }, "cut short"},
+		"another method":   {"-comp gzip", func(p []byte) []byte { p[20] = 7; return p }, "packed by method 7"},
+		"another lz4":      {"-comp lz4", func(p []byte) []byte { p[96+2] = 2; return p }, "lz4 in format 2"},
+		"a filter of xz":   {"-comp xz -Xbcj x86", func(p []byte) []byte { p[96+2+4] |= 0x40; return p }, "xz with filters 0x40"},
+		"another version":  {"-comp gzip", func(p []byte) []byte { p[28] = 3; return p }, "SquashFS 3.0"},
+		"unlike its flags": {"-comp gzip", func(p []byte) []byte { p[25] |= 4; return p }, "metadata at"},
+	} {
+		img := mksquashfs(t, dir, strings.Fields(test.options)...)
+		data, err := os.ReadFile(img)
+		must(t, err)
+		must(t, os.WriteFile(img, test.change(data), 0o600))
+		if _, err := tryOpen(img, 0); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
-	img := mksquashfs(t, dir)
-	must(t, os.Truncate(img, 50_000))
-	if _, err := tryOpen(img, 0); err == nil || !strings.Contains(err.Error(), "cut short") {
-		t.Errorf("half of it: %v", err)
+}
+
+// BenchmarkSquashFS reads a program in an image, and has unsquashfs read it.
+func BenchmarkSquashFS(b *testing.B) {
+	program, err := os.Executable()
+	must(b, err)
+	want, err := os.ReadFile(program)
+	must(b, err)
+	for _, options := range []string{"-comp gzip", "-comp zstd", "-comp xz", "-comp xz -Xbcj x86", "-comp lz4", "-comp lzo", "-comp lzma"} {
+		dir := b.TempDir()
+		write(b, filepath.Join(dir, "program"), want, 0o644)
+		img := mksquashfs(b, dir, strings.Fields(options)...)
+		b.Run(options+"/here", func(b *testing.B) {
+			b.SetBytes(int64(len(want)))
+			for b.Loop() {
+				f, err := tryOpen(img, 0)
+				must(b, err)
+				n, err := f.Root().Lookup(b.Context(), vfs.Root, "program")
+				must(b, err)
+				file, err := n.Open(b.Context(), vfs.Root, vfs.OpenRead)
+				must(b, err)
+				got := make([]byte, len(want))
+				if n, err := file.ReadAt(b.Context(), got, 0); err != nil || n != len(want) {
+					b.Fatalf("%d bytes, %v", n, err)
+				}
+				must(b, errors.Join(file.Close(), f.Close()))
+			}
+		})
+		b.Run(options+"/unsquashfs", func(b *testing.B) {
+			b.SetBytes(int64(len(want)))
+			for b.Loop() {
+				run(b, "unsquashfs", "-processors", "1", "-cat", img, "program")
+			}
+		})
 	}
 }
 
@@ -84,7 +214,7 @@ func FuzzSquashFS(f *testing.F) {
 	write(f, filepath.Join(dir, "dir/file"), noise(5000), 0o644)
 	write(f, filepath.Join(dir, "few"), []byte("few"), 0o644)
 	must(f, os.Symlink("few", filepath.Join(dir, "link")))
-	for _, options := range []string{"-comp gzip -b 4096", "-noI -noD -noF -b 4096"} {
+	for _, options := range []string{"-comp gzip -b 4096", "-noI -noD -noF -b 4096", "-comp xz -b 4096", "-comp lz4 -b 4096", "-comp lzo -b 4096", "-comp lzma -b 4096"} {
 		data, err := os.ReadFile(mksquashfs(f, dir, strings.Fields(options)...))
 		must(f, err)
 		f.Add(data)

@@ -132,7 +132,7 @@ func (m *image) data(at uint64, size uint32) ([]byte, error) {
 	}
 	if size&notPackedData == 0 {
 		var err error
-		if p, err = m.unpack(p, int(m.blockSize)); err != nil {
+		if p, err = m.unpacked(p, m.blockSize); err != nil {
 			return nil, err
 		}
 	}

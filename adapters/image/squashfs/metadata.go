@@ -36,7 +36,7 @@ func (m *image) metadataAt(at uint64) (metadataBlock, error) {
 	b := metadataBlock{p, at + 2 + uint64(len(p))}
 	if size&notPackedMetadata == 0 {
 		var err error
-		if b.data, err = m.unpack(p, metadataSize); err != nil {
+		if b.data, err = m.unpacked(p, metadataSize); err != nil {
 			return metadataBlock{}, err
 		}
 	}

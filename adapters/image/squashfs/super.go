@@ -81,8 +81,11 @@ func readImage(dev io.ReaderAt, size int64) (*image, error) {
 	if err := m.readXattrs(le.Uint64(p[56:])); err != nil {
 		return nil, err
 	}
+	compression, flags := le.Uint16(p[20:]), le.Uint16(p[24:])
 	var err error
-	m.unpack, err = unpackerOf(le.Uint16(p[20:]))
+	if m.unpack, err = unpackerOf(compression, m.blockSize); err == nil && flags&flagOptions != 0 {
+		err = m.checkOptions(compression)
+	}
 	return m, err
 }
 
