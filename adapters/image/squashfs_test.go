@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,50 @@ func TestSquashFSIsWhatTheKernelShows(t *testing.T) {
 			defer unmount(t, mnt)
 			sameAs{t, mnt, false}.compare(open(t, img, 0))
 		})
+	}
+}
+
+// Of a file mksquashfs leaves out the blocks that are nothing but zeroes, unless it
+// is told not to. What is less than a block may be beside that of others.
+func TestSquashFSTellsTheBlocksItLeavesOut(t *testing.T) {
+	dir := t.TempDir()
+	const block = 4096
+	file, err := os.Create(filepath.Join(dir, "file"))
+	must(t, err)
+	for _, i := range []int64{2, 3, 7, 20} {
+		_, err := file.WriteAt(noise(50), i*block)
+		must(t, err)
+	}
+	must(t, errors.Join(file.Truncate(20*block+100), file.Close()))
+	for options, want := range map[string]string{
+		"-b 4096":               "2-4 7-8 20-",
+		"-b 8192":               "2-4 6-8 20-",
+		"-b 4096 -no-fragments": "2-4 7-8 20-",
+		"-b 4096 -no-sparse":    "0-",
+	} {
+		n, err := open(t, mksquashfs(t, dir, strings.Fields(options)...), 0).Root().Lookup(t.Context(), vfs.Root, "file")
+		must(t, err)
+		f, err := n.Open(t.Context(), vfs.Root, vfs.OpenRead)
+		must(t, err)
+		h, got, used := f.(vfs.HoleSeeker), "", int64(0)
+		for off := int64(0); ; {
+			data, err := h.SeekData(t.Context(), off)
+			if err != nil {
+				break
+			}
+			hole, err := h.SeekHole(t.Context(), data)
+			must(t, err)
+			got += fmt.Sprintf("%d-%d ", data/block, hole/block)
+			used += hole - data
+			off = hole
+		}
+		must(t, f.Close())
+		if got = strings.Replace(strings.TrimSpace(got), "-20", "-", 1); got != want {
+			t.Errorf("%s: data is in blocks %s, want %s", options, got, want)
+		}
+		if a, _ := n.GetAttr(t.Context(), vfs.AttrAll); a.Used != uint64(used+block-1)/block*block {
+			t.Errorf("%s: takes %d bytes, of which %d are data", options, a.Used, used)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fsva/fsva/vfs"
 )
 
@@ -73,6 +75,50 @@ func TestFormatsOfGNUTarAreReadAsByTheStandardLibrary(t *testing.T) {
 			t.Errorf("%s: holes take %d bytes", format, st.Size())
 		}
 		compareWithLibrary(t, format, path)
+		if strings.Contains(format, "-S") {
+			f := mustOpen(t, path, Options{})
+			for _, name := range []string{"few", "many", "only a hole", "dir/file"} {
+				sameHoles(t, format, lookup(t, f, name), filepath.Join(dir, name))
+			}
+			f.Close()
+		}
+	}
+}
+
+// sameHoles compares where data and holes are with the file that was archived.
+func sameHoles(t *testing.T, format string, n vfs.Node, path string) {
+	t.Helper()
+	disk, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	file, err := n.Open(t.Context(), vfs.Root, vfs.OpenRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	h := file.(vfs.HoleSeeker)
+	a, _ := n.GetAttr(t.Context(), vfs.AttrAll)
+	inData := uint64(0)
+	for off := int64(0); ; {
+		data, err := h.SeekData(t.Context(), off)
+		want, wantErr := unix.Seek(int(disk.Fd()), off, unix.SEEK_DATA)
+		if vfs.ErrnoOf(err) != vfs.ErrnoOf(wantErr) || err == nil && data != want {
+			t.Fatalf("%s: %s has data behind %d at %d, %v, the disk at %d, %v", format, path, off, data, err, want, wantErr)
+		}
+		if err != nil {
+			break
+		}
+		hole, err := h.SeekHole(t.Context(), data)
+		if want, wantErr := unix.Seek(int(disk.Fd()), data, unix.SEEK_HOLE); err != nil || wantErr != nil || hole != want {
+			t.Fatalf("%s: %s has a hole behind %d at %d, %v, the disk at %d, %v", format, path, data, hole, err, want, wantErr)
+		}
+		inData += uint64(hole - data)
+		off = hole
+	}
+	if a.Used != (inData+4095)&^4095 {
+		t.Errorf("%s: %s takes %d bytes, of which %d are data", format, path, a.Used, inData)
 	}
 }
 

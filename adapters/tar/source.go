@@ -7,6 +7,7 @@ import (
 
 	"github.com/fsva/fsva/adapters/tree"
 	"github.com/fsva/fsva/adapters/unpack"
+	"github.com/fsva/fsva/vfs"
 )
 
 // source is the content of an archive. It implements tree.Source.
@@ -52,7 +53,7 @@ func (c dense) ReadAt(ctx context.Context, p []byte, off int64) error {
 
 func (c dense) Close() error { return nil }
 
-// holed is content with holes. It implements tree.Content.
+// holed is content with holes. It implements tree.Content and vfs.HoleSeeker.
 type holed struct {
 	body   body
 	pieces sparse
@@ -62,7 +63,13 @@ func (c holed) ReadAt(ctx context.Context, p []byte, off int64) error {
 	return c.pieces.read(ctx, c.body, p, off)
 }
 
+func (c holed) SeekData(_ context.Context, off int64) (int64, error) { return c.pieces.data(off) }
+
+func (c holed) SeekHole(_ context.Context, off int64) (int64, error) { return c.pieces.hole(off), nil }
+
 func (c holed) Close() error { return nil }
+
+var _ vfs.HoleSeeker = holed{}
 
 // plain is an archive that lies in a file as it is. It implements body.
 type plain struct{ io.ReaderAt }

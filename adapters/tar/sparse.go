@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/fsva/fsva/vfs"
 )
 
 // extent is a piece of a sparse file that is not a hole.
@@ -173,9 +175,32 @@ func place(numbers []int64, m *member) (sparse, error) {
 	return s, nil
 }
 
+// from is the place of the first extent that ends behind off.
+func (s sparse) from(off int64) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].Off+s[i].Size > off })
+}
+
+// data returns where data begins, at off or behind it. ENXIO if none does.
+func (s sparse) data(off int64) (int64, error) {
+	i := s.from(off)
+	if i == len(s) {
+		return 0, vfs.ENXIO
+	}
+	return max(off, s[i].Off), nil
+}
+
+// hole returns where a hole begins, at off or behind it: the end of the file if
+// data goes so far.
+func (s sparse) hole(off int64) int64 {
+	for i := s.from(off); i < len(s) && s[i].Off <= off; i++ {
+		off = s[i].Off + s[i].Size
+	}
+	return off
+}
+
 // read fills p, with zeroes where there are holes.
 func (s sparse) read(ctx context.Context, from body, p []byte, off int64) error {
-	i := sort.Search(len(s), func(i int) bool { return s[i].Off+s[i].Size > off })
+	i := s.from(off)
 	for len(p) > 0 {
 		if i == len(s) || s[i].Off >= off+int64(len(p)) {
 			clear(p)

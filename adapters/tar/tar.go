@@ -45,7 +45,7 @@ type Options struct {
 const DefaultUnpacked = 64 << 30
 
 // kind changes with how items are numbered, and with the form of the index.
-const kind = "tar 1"
+const kind = "tar 2"
 
 // What is kept in memory of an archive that is packed: 32 MiB of content, 512
 // points with 32 KiB each for gzip, and 3 decoders.

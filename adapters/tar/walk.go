@@ -248,8 +248,11 @@ func (w *walker) fillFile(m *member, b *block, r records) error {
 	}
 	w.extents -= len(numbers) / 2
 	m.holes = true
-	m.pieces, err = place(numbers, m)
-	return err
+	if m.pieces, err = place(numbers, m); err != nil {
+		return err
+	}
+	m.entry.Holes = m.entry.Size - uint64(m.packed)
+	return nil
 }
 
 // typeOf is what a member is. Kinds that POSIX does not know are regular files

@@ -41,6 +41,7 @@ type Entry struct {
 	UID, GID uint32
 	Mtime    vfs.Timespec
 	Size     uint64 // of a regular file
+	Holes    uint64 // how much of Size is in holes, which take no space
 	Item     uint64 // of a regular file, for Source.Open
 	Target   string // of a symbolic link
 	Rdev     vfs.Rdev
@@ -63,6 +64,7 @@ type Builder struct {
 
 	xattrs map[uint32]map[string][]byte
 	kept   int // bytes in xattrs
+	holes  map[uint32]uint64
 
 	leftOut int
 	example string // of what is left out, and why
@@ -85,7 +87,7 @@ func NewBuilder(opt Options) *Builder {
 	if opt.MaxNodes == 0 {
 		opt.MaxNodes = DefaultMaxNodes
 	}
-	b := &Builder{opt: opt, at: make(map[edge]int), xattrs: make(map[uint32]map[string][]byte)}
+	b := &Builder{opt: opt, at: make(map[edge]int), xattrs: make(map[uint32]map[string][]byte), holes: make(map[uint32]uint64)}
 	b.nodes = append(b.nodes, b.madeUp(rootNode))
 	return b
 }
@@ -209,6 +211,9 @@ func (b *Builder) put(at edge, e Entry) error {
 	if err := b.keepXattrs(made, &e); err != nil {
 		return err
 	}
+	if e.Type == vfs.TypeRegular && e.Holes > 0 {
+		b.holes[made] = min(e.Holes, e.Size)
+	}
 	return b.lead(at, made)
 }
 
@@ -280,7 +285,7 @@ func (b *Builder) Build(source Source, fingerprint Fingerprint) (*FS, error) {
 	if len(b.text)+b.spell > maxText {
 		return nil, vfs.Errorf(vfs.EFBIG, "names and targets with more than %d bytes", maxText)
 	}
-	f := &FS{fingerprint: fingerprint, source: source, nodes: slices.Clip(b.nodes), text: b.text, xattrs: b.xattrs}
+	f := &FS{fingerprint: fingerprint, source: source, nodes: slices.Clip(b.nodes), text: b.text, xattrs: b.xattrs, holes: b.holes}
 	slices.SortFunc(b.names, func(x, y name) int {
 		return cmp.Or(cmp.Compare(x.dir, y.dir), cmp.Compare(x.name, y.name))
 	})

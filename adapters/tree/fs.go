@@ -50,8 +50,9 @@ type Source interface {
 	Close() error
 }
 
-// Content is the bytes of a file that is open. ReadAt may be called from many
-// goroutines at once.
+// Content is the bytes of a file that is open. Its methods may be called from many
+// goroutines at once. One that knows where its holes are is a vfs.HoleSeeker too,
+// which is asked from within the size; all of any other counts as data.
 type Content interface {
 	// ReadAt fills p from off, which are within the size that the entry was
 	// added with. Filling less than all of p is an error.
@@ -68,6 +69,7 @@ type FS struct {
 	text        []byte                       // names and targets of symbolic links
 	bytes       uint64                       // in all files
 	xattrs      map[uint32]map[string][]byte // by node
+	holes       map[uint32]uint64            // bytes in holes, by node
 }
 
 // Fingerprint tells one source from another.
@@ -130,7 +132,9 @@ func (f *FS) StatFS(context.Context) (vfs.StatFS, error) {
 }
 
 // Caps implements vfs.FS. It is not Local: a read may have to unpack a lot first.
-func (f *FS) Caps() vfs.Caps { return vfs.Caps{ReadOnly: true, Xattrs: len(f.xattrs) > 0} }
+func (f *FS) Caps() vfs.Caps {
+	return vfs.Caps{ReadOnly: true, Xattrs: len(f.xattrs) > 0, Holes: len(f.holes) > 0}
+}
 
 // WriteVerifier implements vfs.FS: no write is ever lost.
 func (f *FS) WriteVerifier() uint64 { return binary.BigEndian.Uint64(f.fingerprint[:]) }

@@ -40,7 +40,7 @@ func (n node) attr() vfs.Attr {
 	switch r.typ {
 	case vfs.TypeRegular:
 		a.Size = r.size
-		a.Used = (r.size + blockSize - 1) &^ (blockSize - 1)
+		a.Used = (r.size - n.fs.holes[n.number] + blockSize - 1) &^ (blockSize - 1)
 	case vfs.TypeSymlink:
 		a.Size = r.size
 	case vfs.TypeDirectory:

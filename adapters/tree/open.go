@@ -66,6 +66,31 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// SeekData implements vfs.HoleSeeker.
+func (f *file) SeekData(ctx context.Context, off int64) (int64, error) {
+	if !f.holds(off) {
+		return 0, vfs.ENXIO
+	}
+	if h, ok := f.content.(vfs.HoleSeeker); ok {
+		return h.SeekData(ctx, off)
+	}
+	return off, nil
+}
+
+// SeekHole implements vfs.HoleSeeker. There is one at the end of each file.
+func (f *file) SeekHole(ctx context.Context, off int64) (int64, error) {
+	if !f.holds(off) {
+		return 0, vfs.ENXIO
+	}
+	if h, ok := f.content.(vfs.HoleSeeker); ok {
+		return h.SeekHole(ctx, off)
+	}
+	return int64(f.node.record().size), nil
+}
+
+// holds reports whether off is within the file.
+func (f *file) holds(off int64) bool { return off >= 0 && uint64(off) < f.node.record().size }
+
 // WriteAt implements vfs.File.
 func (f *file) WriteAt(context.Context, []byte, int64, vfs.Stability) (int, vfs.Stability, error) {
 	return 0, vfs.Unstable, vfs.EROFS
@@ -77,4 +102,7 @@ func (f *file) Sync(context.Context, bool) error { return nil }
 // Close implements vfs.File.
 func (f *file) Close() error { return f.content.Close() }
 
-var _ vfs.File = (*file)(nil)
+var (
+	_ vfs.File       = (*file)(nil)
+	_ vfs.HoleSeeker = (*file)(nil)
+)

@@ -81,6 +81,10 @@ func TestGuestReadsTarArchivesOfEveryPacking(t *testing.T) {
 	for _, mnt := range mounts {
 		expectTree(t, n, g, dir, sums, mnt)
 	}
+	holes := guest.Program(t, "sparse") + " "
+	if want, got := n.Run(t, holes+dir+"/deep/holes"), g.Run(t, holes+mounts["gzip"]+"/deep/holes"); got != want {
+		t.Errorf("data is at\n%s and was at\n%s", got, want)
+	}
 	g.Run(t, "[ \"$(getfattr --only-values -n user.note "+mounts["plain"]+"/large)\" = kept ]")
 	srv.Crash(t)
 	expectTree(t, n, g, dir, sums, mounts["gzip"])

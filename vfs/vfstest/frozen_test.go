@@ -29,6 +29,7 @@ type frost struct {
 	orphans      bool // Parent is the root's
 	shifts       bool // reads behind the first page
 	wraps        bool // reads far behind the end
+	hollow       bool // each file is said to be one hole
 	skips        bool // as broken does
 	oneHandle    bool // for all files
 	newHandles   bool // after Close
@@ -149,6 +150,7 @@ func TestFrozenFaultsAreFound(t *testing.T) {
 		{"data is shifted", frost{shifts: true}, "data/is the same from the end to the start"},
 		{"data is shifted", frost{shifts: true}, "data/of a file opened several times is read by each"},
 		{"huge offsets wrap around", frost{wraps: true}, "data/ends where the file ends"},
+		{"files are said to be holes", frost{hollow: true}, "data/has nothing but zeroes in its holes"},
 		{"listings skip an entry", frost{skips: true}, "listing/has each entry once, whatever the page"},
 		{"listings skip an entry", frost{skips: true}, "listing/resumes behind any entry"},
 		{"files share a handle", frost{oneHandle: true}, "handles/lead back to their nodes, of which each has its own"},

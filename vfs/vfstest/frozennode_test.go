@@ -171,6 +171,17 @@ func (f *frozenFile) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 	return f.File.ReadAt(ctx, p, off)
 }
 
+func (f *frozenFile) SeekData(ctx context.Context, off int64) (int64, error) {
+	if f.n.f.fault.hollow {
+		return 0, vfs.ENXIO
+	}
+	return f.File.(vfs.HoleSeeker).SeekData(ctx, off)
+}
+
+func (f *frozenFile) SeekHole(ctx context.Context, off int64) (int64, error) {
+	return f.File.(vfs.HoleSeeker).SeekHole(ctx, off)
+}
+
 func (f *frozenFile) WriteAt(ctx context.Context, p []byte, off int64, want vfs.Stability) (int, vfs.Stability, error) {
 	if f.n.f.fault.thaws {
 		return f.File.WriteAt(ctx, p, off, want)

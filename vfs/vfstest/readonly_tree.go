@@ -138,6 +138,15 @@ var readChecks = []check{
 			e.ok(f.Close())
 		}, vfs.TypeRegular)
 	}},
+	{name: "has nothing but zeroes in its holes", run: func(e *env) {
+		e.every(func(p string, n vfs.Node) {
+			f := e.open(n, vfs.OpenRead)
+			if h, ok := f.(vfs.HoleSeeker); ok {
+				e.holesAreZero(p, h, e.tree.of(p).Content)
+			}
+			e.ok(f.Close())
+		}, vfs.TypeRegular)
+	}},
 	{name: "of a file opened several times is read by each", run: func(e *env) {
 		e.every(func(p string, n vfs.Node) {
 			want := e.tree.of(p).Content
@@ -163,5 +172,36 @@ func (e *env) readsPiece(p string, f vfs.File, off, size int, content string) {
 	n, err := f.ReadAt(e.ctx, buf, int64(off))
 	if err != nil || string(buf[:n]) != want {
 		e.Errorf("%q: %d bytes at %d give %d bytes %.40q, %v; want %d bytes %.40q", p, size, off, n, buf[:n], err, len(want), want)
+	}
+}
+
+// holesAreZero goes from data to data of a file.
+func (e *env) holesAreZero(p string, h vfs.HoleSeeker, content string) {
+	e.Helper()
+	size := int64(len(content))
+	for _, off := range []int64{size, size + 1, math.MaxInt64} {
+		_, err := h.SeekData(e.ctx, off)
+		e.fails(err, vfs.ENXIO)
+		_, err = h.SeekHole(e.ctx, off)
+		e.fails(err, vfs.ENXIO)
+	}
+	for off := int64(0); off < size; {
+		data, err := h.SeekData(e.ctx, off)
+		if vfs.ErrnoOf(err) == vfs.ENXIO {
+			data, err = size, nil
+		}
+		if err != nil || data < off || data > size || strings.Trim(content[off:data], "\x00") != "" {
+			e.Errorf("%q: data from %d on is said to be at %d, %v", p, off, data, err)
+			return
+		}
+		if data == size {
+			return
+		}
+		hole, err := h.SeekHole(e.ctx, data)
+		if err != nil || hole <= data || hole > size {
+			e.Errorf("%q: the hole behind data at %d is said to be at %d, %v", p, data, hole, err)
+			return
+		}
+		off = hole
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/fsva/fsva/adapters/image/disk"
 	"github.com/fsva/fsva/adapters/lru"
 	"github.com/fsva/fsva/adapters/tree"
+	"github.com/fsva/fsva/vfs"
 )
 
 // source is the content of files, by the references of their inodes. It implements
@@ -24,7 +25,7 @@ func newSource(m *image, closer io.Closer) *source {
 	return &source{m, closer, lru.New[uint64](listRoom, func(c *content) int64 { return int64(len(c.places))*12 + 64 })}
 }
 
-// content is the blocks of a file. It implements tree.Content.
+// content is the blocks of a file. It implements tree.Content and vfs.HoleSeeker.
 type content struct {
 	image    *image
 	size     uint64
@@ -80,6 +81,35 @@ func (c *content) ReadAt(ctx context.Context, p []byte, off int64) error {
 		p, off = p[n:], off+int64(n)
 	}
 	return nil
+}
+
+// SeekData implements vfs.HoleSeeker.
+func (c *content) SeekData(_ context.Context, off int64) (int64, error) {
+	at := c.seek(off, false)
+	if at == int64(c.size) {
+		return 0, vfs.ENXIO
+	}
+	return at, nil
+}
+
+// SeekHole implements vfs.HoleSeeker.
+func (c *content) SeekHole(_ context.Context, off int64) (int64, error) {
+	return c.seek(off, true), nil
+}
+
+// seek returns where blocks of data begin, or of holes, at off or behind it: the
+// end of the file if there are none.
+func (c *content) seek(off int64, hole bool) int64 {
+	size := int64(c.image.blockSize)
+	for i := off / size; i < int64(len(c.sizes)); i++ {
+		if (c.sizes[i] == 0) == hole {
+			return max(off, i*size)
+		}
+	}
+	if last := int64(len(c.sizes)) * size; !hole && last < int64(c.size) { // in a fragment
+		return max(off, last)
+	}
+	return int64(c.size)
 }
 
 // Close implements tree.Content.

@@ -14,6 +14,7 @@ type inode struct {
 	number   uint32
 	nlink    uint32
 	size     uint64 // of a file; of a directory what its list takes
+	holes    uint64 // bytes of a file that are in blocks of zeroes
 	target   string
 	rdev     vfs.Rdev
 	xattr    uint32
@@ -97,7 +98,7 @@ func (i *inode) file(c *cursor, more bool) error {
 	if err != nil {
 		return err
 	}
-	i.start, i.size, i.nlink = le.Uint64(p), le.Uint64(p[8:]), le.Uint32(p[24:])
+	i.start, i.size, i.holes, i.nlink = le.Uint64(p), le.Uint64(p[8:]), le.Uint64(p[16:]), le.Uint32(p[24:])
 	i.fragment, i.offset, i.xattr = le.Uint32(p[28:]), le.Uint32(p[32:]), le.Uint32(p[36:])
 	return nil
 }

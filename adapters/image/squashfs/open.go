@@ -54,7 +54,7 @@ type walk struct {
 func (w *walk) add(path string, reference uint64, i *inode, depth int) error {
 	e := tree.Entry{
 		Path: path, Type: i.typ, Mode: i.mode, UID: i.uid, GID: i.gid, Mtime: vfs.Timespec{Sec: int64(i.mtime)},
-		Size: i.size, Item: reference, Target: i.target, Rdev: i.rdev,
+		Size: i.size, Holes: i.holes, Item: reference, Target: i.target, Rdev: i.rdev,
 	}
 	if i.typ != vfs.TypeDirectory && i.nlink > 1 {
 		if first, ok := w.links[i.number]; ok {
