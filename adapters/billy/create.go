@@ -239,11 +239,23 @@ func (n *node) Symlink(_ context.Context, cred *vfs.Cred, name, target string, s
 	}, nil))
 }
 
+// cannot is why nothing of a kind that the file system does not have gets a name in
+// the directory: where nothing may be changed, that comes first.
+func (n *node) cannot() error {
+	switch {
+	case !n.fs.can.readOnly:
+		return vfs.EOPNOTSUPP
+	case n.typ != vfs.TypeDirectory:
+		return vfs.ENOTDIR
+	}
+	return vfs.EROFS
+}
+
 // Mknod implements vfs.Mknoder. Devices are root's to make.
 func (n *node) Mknod(_ context.Context, cred *vfs.Cred, name string, typ vfs.FileType, rdev vfs.Rdev, set *vfs.SetAttr) (vfs.Node, vfs.DirChange, error) {
 	can := n.fs.can.node
 	if can == nil {
-		return nil, vfs.DirChange{}, vfs.EOPNOTSUPP
+		return nil, vfs.DirChange{}, n.cannot()
 	}
 	var mknod func(c *creation) error
 	switch typ {
@@ -270,10 +282,10 @@ func (n *node) Mknod(_ context.Context, cred *vfs.Cred, name string, typ vfs.Fil
 func (n *node) Link(_ context.Context, cred *vfs.Cred, newDir vfs.Node, newName string) (vfs.DirChange, error) {
 	dst, ok := newDir.(*node)
 	switch {
-	case n.fs.can.link == nil:
-		return vfs.DirChange{}, vfs.EOPNOTSUPP
 	case !ok || dst.fs != n.fs:
 		return vfs.DirChange{}, vfs.EXDEV
+	case n.fs.can.link == nil:
+		return vfs.DirChange{}, dst.cannot()
 	case n.typ == vfs.TypeDirectory:
 		return vfs.DirChange{}, vfs.EPERM
 	}

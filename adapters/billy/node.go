@@ -294,6 +294,9 @@ func (n *node) Access(_ context.Context, cred *vfs.Cred, want vfs.Access) (vfs.A
 	if err != nil {
 		return 0, err
 	}
+	if n.fs.can.readOnly {
+		want &^= vfs.AccessToChange
+	}
 	return vfs.PermitAccess(cred, &a, want), nil
 }
 

@@ -37,14 +37,14 @@ func (n *node) rename(cred *vfs.Cred, oldName string, dst *node, newName string,
 	if err != nil {
 		return from, to, err
 	}
+	if err := f.writable(); err != nil {
+		return from, to, err
+	}
 	switch {
 	case m.target.Record != nil && flags&vfs.RenameNoReplace != 0:
 		return from, to, vfs.EEXIST
 	case m.target.Record != nil && m.target.Ino == m.node.Ino: // rename(2): nothing happens
 		return f.unchanged(m.from), f.unchanged(m.to), nil
-	}
-	if err := f.writable(); err != nil {
-		return from, to, err
 	}
 	if err := n.mayRename(cred, dst, m); err != nil {
 		return from, to, err

@@ -24,37 +24,63 @@ func (s *source) add(path string) (item uint64) {
 // Open implements tree.Source.
 func (s *source) Open(_ context.Context, item uint64) (tree.Content, error) {
 	path := s.paths[item]
-	file, err := s.fsys.Open(path)
+	r, err := openReader(s.fsys, path)
 	if err != nil {
 		return nil, errno(err)
 	}
-	if r, ok := file.(io.ReaderAt); ok {
-		return direct{file, r}, nil
-	}
-	c := &inTurn{fsys: s.fsys, path: path, file: file, turn: make(chan struct{}, 1)}
-	c.turn <- struct{}{}
-	return c, nil
+	return content{r, path}, nil
 }
 
 // Close implements tree.Source. The fs.FS is its maker's.
 func (s *source) Close() error { return nil }
 
-// direct is content that is read at any place. It implements tree.Content.
+// content is a file that has to be as long as it was. It implements tree.Content.
+type content struct {
+	reader
+	path string
+}
+
+func (c content) ReadAt(ctx context.Context, p []byte, off int64) error {
+	n, err := c.read(ctx, p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil, errors.Is(err, io.EOF):
+		return vfs.Errorf(vfs.EIO, "%s is shorter than when it was listed", c.path)
+	}
+	return errno(err)
+}
+
+// reader is a file that is read at any place, by many goroutines. What is behind
+// the end of the file is io.EOF.
+type reader interface {
+	read(ctx context.Context, p []byte, off int64) (int, error)
+	Close() error
+}
+
+// openReader opens a file by what it can do.
+func openReader(fsys fs.FS, path string) (reader, error) {
+	file, err := fsys.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := file.(io.ReaderAt); ok {
+		return direct{file, r}, nil
+	}
+	t := &inTurn{fsys: fsys, path: path, file: file, turn: make(chan struct{}, 1)}
+	t.turn <- struct{}{}
+	return t, nil
+}
+
+// direct is a file that has io.ReaderAt.
 type direct struct {
 	fs.File
 	at io.ReaderAt
 }
 
-func (c direct) ReadAt(_ context.Context, p []byte, off int64) error {
-	n, err := c.at.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	return short(c.File, err)
-}
+func (d direct) read(_ context.Context, p []byte, off int64) (int, error) { return d.at.ReadAt(p, off) }
 
-// inTurn is content with a place where it is read, so that readers take turns. It
-// implements tree.Content.
+// inTurn is a file with a place where it is read, so that readers take turns.
 type inTurn struct {
 	fsys fs.FS
 	path string
@@ -63,70 +89,58 @@ type inTurn struct {
 	at   int64
 }
 
-func (c *inTurn) ReadAt(ctx context.Context, p []byte, off int64) error {
+func (t *inTurn) read(ctx context.Context, p []byte, off int64) (int, error) {
 	select {
-	case <-c.turn:
+	case <-t.turn:
 	case <-ctx.Done():
-		return vfs.EAGAIN
+		return 0, vfs.EAGAIN
 	}
-	defer func() { c.turn <- struct{}{} }()
-	if err := c.seek(ctx, off); err != nil {
-		return err
+	defer func() { t.turn <- struct{}{} }()
+	if err := t.seek(ctx, off); err != nil {
+		return 0, err
 	}
-	n, err := io.ReadFull(c.file, p)
-	c.at += int64(n)
-	if n == len(p) {
-		return nil
+	n, err := io.ReadFull(t.file, p)
+	t.at += int64(n)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
 	}
-	return short(c.file, err)
+	return n, err
 }
 
 const skipStep = 1 << 20 // bytes that are read between looks at the context
 
 // seek goes to off: by io.Seeker, or by reading on, from the start if off is
 // behind.
-func (c *inTurn) seek(ctx context.Context, off int64) error {
-	if s, ok := c.file.(io.Seeker); ok {
+func (t *inTurn) seek(ctx context.Context, off int64) error {
+	if s, ok := t.file.(io.Seeker); ok {
 		at, err := s.Seek(off, io.SeekStart)
 		if err == nil && at == off {
-			c.at = off
+			t.at = off
 			return nil
 		}
 	}
-	if off < c.at {
-		file, err := c.fsys.Open(c.path)
+	if off < t.at {
+		file, err := t.fsys.Open(t.path)
 		if err != nil {
-			return errno(err)
+			return err
 		}
-		c.file.Close()
-		c.file, c.at = file, 0
+		t.file.Close()
+		t.file, t.at = file, 0
 	}
-	for c.at < off {
+	for t.at < off {
 		if ctx.Err() != nil {
 			return vfs.EAGAIN
 		}
-		n, err := io.CopyN(io.Discard, c.file, min(off-c.at, skipStep))
-		c.at += n
+		n, err := io.CopyN(io.Discard, t.file, min(off-t.at, skipStep))
+		t.at += n
 		if err != nil {
-			return short(c.file, err)
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *inTurn) Close() error { return c.file.Close() }
-
-// short says why not all was read.
-func short(f fs.File, err error) error {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		name := "a file"
-		if info, err := f.Stat(); err == nil {
-			name = info.Name()
-		}
-		return vfs.Errorf(vfs.EIO, "%s is shorter than when it was listed", name)
-	}
-	return errno(err)
-}
+func (t *inTurn) Close() error { return t.file.Close() }
 
 // errno is an error of io/fs to the protocols.
 func errno(err error) error {

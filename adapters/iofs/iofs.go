@@ -1,15 +1,19 @@
 // Package iofs serves any [fs.FS] of Go's io/fs as a read-only file system: an
-// embed.FS, an archive/zip.Reader, an os.DirFS, or one's own.
+// embed.FS, an archive/zip.Reader, an os.Root's, or one's own. io/fs has neither
+// numbers of files nor a way to learn of changes, so there are two ways.
 //
-// The tree is a snapshot of names and attributes that is taken when it is opened,
-// by the rules of package tree; io/fs has neither numbers of files nor a way to
-// learn of changes. Content is read when a guest asks for it, by what the files
-// can do: io.ReaderAt is best, io.Seeker next; from others what comes before has
-// to be read first.
+// [New] takes a snapshot of names and attributes when it is called, by the rules of
+// package tree: for what does not change. Nodes are numbered in the order of
+// fs.WalkDir and handles carry a fingerprint of all names, kinds, sizes and times.
+// So handles hold over a restart with the same tree without any state, and are
+// ESTALE with another.
 //
-// Nodes are numbered in the order of fs.WalkDir and handles carry a fingerprint of
-// all names, kinds, sizes and times. So handles hold over a restart with the same
-// tree, and are ESTALE with another.
+// [NewBilly] is for what changes while it is served: package billy asks it whenever
+// a guest asks, and keeps a number for each path in its state.
+//
+// Either way content is read when a guest asks for it, by what the files can do:
+// io.ReaderAt is best, io.Seeker next; from others what comes before has to be read
+// first.
 package iofs
 
 import (

@@ -56,7 +56,7 @@ func TestGuestUsesFileSystemsOfTheFuseLibrary(t *testing.T) {
 }
 
 // TestGuestReadsFileSystemsOfIOFS mounts an os.Root and an archive/zip.Reader, of
-// which the latter's files have nothing but Read.
+// which the latter's files have nothing but Read; and an os.Root that others change.
 func TestGuestReadsFileSystemsOfIOFS(t *testing.T) {
 	t.Parallel()
 	n := guest.NewNetwork(t)
@@ -75,6 +75,11 @@ func TestGuestReadsFileSystemsOfIOFS(t *testing.T) {
 	g.Run(t, `test "$(cat /mnt/zip/docs/motd)" = "Welcome aboard."
 		test $(stat -c %u:%g:%a /mnt/dir/large) = 1234:5678:600`)
 	expectTree(t, n, g, dir, treeSums, "/mnt/dir")
+	expectTree(t, n, g, dir, treeSums, "/mnt/live")
+	n.Run(t, `cd `+dir+` && rm deep/er/file.1 && echo new >deep/er/late && echo other >deep/er/file.2`)
+	g.Run(t, `cd /mnt/live/deep/er
+		until [ "$(cat late)" = new ] && [ "$(cat file.2)" = other ] && [ ! -e file.1 ]; do sleep 1; done # the guest's own timeout`)
+	g.Run(t, "cd /mnt/dir/deep/er && test ! -e late && test -e file.1")
 }
 
 // TestGuestUsesAFileSystemOfAfero writes through afero's OsFs, and finds there what

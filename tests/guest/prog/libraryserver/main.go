@@ -5,7 +5,8 @@
 //	libraryserver ADDRESS iofs DIRECTORY ARCHIVE
 //
 // over NFS: the directory, by the library's own way to such, as the export dir,
-// and a ZIP archive as the export zip. It ends with SIGTERM.
+// and a ZIP archive as the export zip. Of iofs these are as they were when it
+// started, and the export live is the directory as it is. It ends with SIGTERM.
 package main
 
 import (
@@ -57,7 +58,7 @@ func run(args []string) error {
 	for name, f := range served {
 		defer f.Close()
 		rules := export.DefaultOptions()
-		rules.Squash = export.SquashNone
+		rules.Squash, rules.Exclusive = export.SquashNone, name != "live"
 		c.Rules[name] = rules
 	}
 	s, err := fsva.Start(c)
@@ -108,5 +109,6 @@ func openIOFS(ctx context.Context, dir, archive string) (map[string]vfs.FS, erro
 		}
 		served[name] = f
 	}
-	return served, nil
+	served["live"], err = billy.New(iofs.NewBilly(root.FS()), billy.Options{})
+	return served, err
 }
