@@ -19,7 +19,7 @@ func (r *request) version() error {
 	case msize < minMsize:
 		return syscall.EMSGSIZE
 	}
-	msize = min(msize, maxMsize)
+	msize = min(msize, r.s.maxMsize)
 	r.abortEarlier()
 	r.s.clunkAll()
 	// A version may have a suffix, which who does not know it leaves out.

@@ -18,6 +18,9 @@ type ChannelOptions struct {
 	// Addr is what an export's list of clients is compared with. Channels of
 	// guests on the same machine have none.
 	Addr netip.Addr
+	// MaxMessage is how many bytes a message may have, if not 0: a client is
+	// offered no more by Tversion, and no less than 4 KiB.
+	MaxMessage uint32
 }
 
 // Channel is a client whose requests come singly, in memory that it shares
@@ -40,6 +43,9 @@ func (s *Server) NewChannel(peer string, opt ChannelOptions) *Channel {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &Channel{srv: s, session: newSession(s, peer, ctx), cancel: cancel}
 	c.session.only, c.session.addr = opt.Export, opt.Addr
+	if opt.MaxMessage != 0 {
+		c.session.maxMsize = min(maxMsize, max(minMsize, opt.MaxMessage))
+	}
 	c.session.maxLockWaits = min(c.session.maxLockWaits, channelLockWaits)
 	s.mu.Lock()
 	s.sessions[c.session] = struct{}{}

@@ -98,6 +98,23 @@ func TestChannelIsOfOneExport(t *testing.T) {
 	}
 }
 
+func TestChannelOffersNoLongerMessagesThanItIsTold(t *testing.T) {
+	b, _ := servingDir(t)
+	for _, tt := range []struct{ max, asked, want uint32 }{
+		{0, maxMsize, maxMsize},
+		{64 << 10, 512 << 10, 64 << 10},
+		{64 << 10, 8 << 10, 8 << 10},
+		{100, 8 << 10, minMsize}, // Linux takes no less
+		{2 * maxMsize, 2 * maxMsize, maxMsize},
+	} {
+		ch := b.NewChannel("guest", ChannelOptions{MaxMessage: tt.max})
+		if _, d := exchange(t, ch, 100, tversion, tt.asked, dialect); d.uint32() != tt.want {
+			t.Errorf("at most %d, asked for %d: not %d", tt.max, tt.asked, tt.want)
+		}
+		ch.Close()
+	}
+}
+
 func TestChannelRefusesWhatItCannotAnswer(t *testing.T) {
 	b := serving(t, "")
 	ch := b.NewChannel("guest", ChannelOptions{})

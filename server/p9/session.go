@@ -22,6 +22,7 @@ type session struct {
 	conn *conn // nil on a channel
 
 	maxLockWaits int
+	maxMsize     uint32 // that is offered
 
 	// msize is how long a message may be, 0 until there was a Tversion.
 	msize atomic.Uint32
@@ -40,7 +41,7 @@ type session struct {
 
 func newSession(srv *Server, peer string, ctx context.Context) *session {
 	return &session{
-		srv: srv, peer: peer, ctx: ctx, maxLockWaits: srv.cfg.MaxLockWaits,
+		srv: srv, peer: peer, ctx: ctx, maxLockWaits: srv.cfg.MaxLockWaits, maxMsize: maxMsize,
 		fids: make(map[uint32]*fid), tags: make(map[uint16]*request),
 	}
 }

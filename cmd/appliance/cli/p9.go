@@ -187,14 +187,14 @@ func (a *appliance) announceP9(w io.Writer) error {
 }
 
 // mountCommand mounts an export in a guest. The messages are as large as the
-// transports of Linux can have them.
+// transports of Linux can have them, and with Xen as the appliance has them.
 func (d *p9Door) mountCommand(export string) string {
 	const options = "mount -t 9p -o version=9p2000.L,"
 	switch d.Transport {
 	case "virtio":
 		return fmt.Sprintf(options+"trans=virtio,msize=512000 %s /mnt", d.Tag)
 	case "xen":
-		return options + "trans=xen,msize=524288 TAG /mnt"
+		return options + "trans=xen,msize=65536 TAG /mnt"
 	case "unix":
 		return fmt.Sprintf(options+"trans=unix,msize=1048576,aname=%s %s /mnt", export, d.Address)
 	case "vsock":

@@ -17,7 +17,7 @@ func (a *appliance) openXen(d *p9Door) error {
 			if err != nil {
 				return nil, err
 			}
-			return a.p9.NewChannel(about.String(), p9.ChannelOptions{Export: name}), nil
+			return a.p9.NewChannel(about.String(), p9.ChannelOptions{Export: name, MaxMessage: about.MaxMessage}), nil
 		},
 	})
 	if err != nil {

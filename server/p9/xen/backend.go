@@ -61,6 +61,10 @@ type Device struct {
 	Domain uint32 // of the front end
 	Index  uint32 // among the devices of that domain
 	Path   string // what the toolstack was told to share; may be empty
+
+	// MaxMessage is how many bytes a message may have, so that requestsPerRing
+	// fit into each of the rings.
+	MaxMessage uint32
 }
 
 func (d Device) String() string { return fmt.Sprintf("xen domain %d", d.Domain) }

@@ -207,7 +207,10 @@ func (d *device) connect() error {
 		d.Path, err = d.optional("path")
 	}
 	if err == nil {
-		d.session, err = connect(d.hypervisor, d.Domain, infos, func() (Channel, error) { return d.config.NewChannel(d.Device) })
+		d.session, err = connect(d.hypervisor, d.Domain, infos, func(maxMessage uint32) (Channel, error) {
+			d.MaxMessage = maxMessage
+			return d.config.NewChannel(d.Device)
+		})
 	}
 	if err != nil {
 		return d.giveUp(err)

@@ -25,7 +25,7 @@ func FuzzRing(f *testing.F) {
 		fe := &frontEnd{t: t, m: m, order: uint32(order % 4)}
 		r := fe.newRing()
 		connected := func() *session {
-			s, err := connect(m, 7, []ringInfo{{r.ref, r.port}}, func() (Channel, error) {
+			s, err := connect(m, 7, []ringInfo{{r.ref, r.port}}, func(uint32) (Channel, error) {
 				return &channel{do: fill, closed: make(chan struct{})}, nil
 			})
 			if err != nil {

@@ -13,7 +13,7 @@ func TestFrontEndConnectsAndIsAnswered(t *testing.T) {
 	s := serve(m, echo)
 	fe := m.attach(7, "/data")
 	fe.connect()
-	if d := wait(t, s.devices, "a device"); d != (Device{Domain: 7, Path: "/data"}) {
+	if d := wait(t, s.devices, "a device"); d != (Device{Domain: 7, Path: "/data", MaxMessage: 1 << 10}) {
 		t.Errorf("the channel is for %+v", d)
 	}
 	for i, r := range fe.rings {
@@ -27,6 +27,21 @@ func TestFrontEndConnectsAndIsAnswered(t *testing.T) {
 	s.stop()
 	if got := m.daemon.get(fe.back + "/state"); got != string(stateConnected) {
 		t.Errorf("after the end the state is %q; the next back end could not go on", got)
+	}
+}
+
+// Linux does not wake who finds a ring full.
+func TestManyOfTheLongestRequestsFitIntoARing(t *testing.T) {
+	for order, want := range map[uint32]uint32{9: 64 << 10, 6: 8 << 10, 0: 128} {
+		m := newMachine(t)
+		s := serve(m, echo)
+		fe := m.attach(7, "")
+		fe.order = order
+		fe.connect()
+		if d := wait(t, s.devices, "a device"); d.MaxMessage != want {
+			t.Errorf("messages of %d bytes in rings of 2^%d pages, want %d", d.MaxMessage, order, want)
+		}
+		s.stop()
 	}
 }
 

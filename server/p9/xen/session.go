@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 
@@ -31,10 +32,18 @@ type session struct {
 	err    error         // why; read it after failed is closed
 }
 
+// requestsPerRing is how many of the longest requests a ring has room for. Linux
+// wants it never to be full: a process that finds no room is never woken, since it
+// waits as TASK_KILLABLE, and is called with wake_up_interruptible (p9_xen_request
+// and xen_9pfs_front_event_handler in net/9p/trans_xen.c). The more fit, the more
+// processes have to write at the same time for that.
+const requestsPerRing = 16
+
 // connect opens the rings of a front end and serves them with a channel that
 // newChannel makes. It is up to the caller to end the session.
-func connect(hv hypervisor, domain uint32, infos []ringInfo, newChannel func() (Channel, error)) (*session, error) {
+func connect(hv hypervisor, domain uint32, infos []ringInfo, newChannel func(maxMessage uint32) (Channel, error)) (*session, error) {
 	s := &session{infos: infos, failed: make(chan struct{})}
+	maxMessage := uint32(math.MaxUint32)
 	for i, info := range infos {
 		var r *ring
 		err := protect(func() (err error) {
@@ -46,8 +55,9 @@ func connect(hv hypervisor, domain uint32, infos []ringInfo, newChannel func() (
 			return nil, fmt.Errorf("ring %d: %w", i, err)
 		}
 		s.rings = append(s.rings, r)
+		maxMessage = min(maxMessage, r.size()/requestsPerRing)
 	}
-	channel, err := newChannel()
+	channel, err := newChannel(maxMessage)
 	if err != nil {
 		s.closeRings()
 		return nil, err
