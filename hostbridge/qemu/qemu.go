@@ -13,6 +13,7 @@ package qemu
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -95,6 +96,18 @@ func (m *Machine) sharing() string {
 		return ""
 	}
 	return ",memory-backend=fsva"
+}
+
+// Emulated says that QEMU emulates the machine: it is told to, or has no KVM.
+func (m *Machine) Emulated() bool {
+	if m.Accel != "" {
+		return m.Accel == "tcg"
+	}
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+	}
+	return err != nil
 }
 
 // accel are alternatives to QEMU, of which it takes the first that works.

@@ -190,3 +190,12 @@ func TestArgumentsHaveNoCommaOfOthers(t *testing.T) {
 		t.Error(args)
 	}
 }
+
+func TestMachineIsEmulatedWhereItIsToldSoOrThereIsNoKVM(t *testing.T) {
+	_, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	for accel, want := range map[string]bool{"tcg": true, "kvm": false, "": err != nil} {
+		if got := (&Machine{Accel: accel}).Emulated(); got != want {
+			t.Errorf("accel %q: %v", accel, got)
+		}
+	}
+}

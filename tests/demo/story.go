@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// siteText is the host's file. The guests' clocks need not be measured: where
-// there is no KVM, a kernel may fail at that.
+// siteText is the host's file.
 const siteText = `subnet: 10.77.0.0/24
 qemu: qemu-system-x86_64
 appliance:
@@ -22,16 +21,16 @@ appliance:
   machine:
     kernel: %[1]s/vmlinuz
     initrd: %[1]s/initramfs.img
-    append: tsc_early_khz=2000000 fsva.lease=10s fsva.format=vda fsva.p9=tcp://0.0.0.0:564
+    append: fsva.lease=10s fsva.format=vda fsva.p9=tcp://0.0.0.0:564
     disk: data.img
 guests:
   - name: guest1
     address: 10.77.0.11
-    machine: {kernel: vmlinuz1, initrd: initrd1, append: tsc_early_khz=2000000, memory: 256}
+    machine: {kernel: vmlinuz1, initrd: initrd1, memory: 256}
   - name: guest2
     address: 10.77.0.12
     p9: [data]
-    machine: {kernel: vmlinuz2, initrd: initrd2, append: tsc_early_khz=2000000, memory: 256}
+    machine: {kernel: vmlinuz2, initrd: initrd2, memory: 256}
 `
 
 // rounds is how many lines guest 1 writes while the appliance is killed.

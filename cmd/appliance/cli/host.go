@@ -11,6 +11,6 @@ bridge of their own, or by devices that only their own host can serve.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: needVerb,
 	}
-	cmd.AddCommand(newHostUp(), newHostServe(), newHostDown(), newHostPlan(), newHostStatus(), newHostRun(), newHostAttach(), newHostVirtio9P())
+	cmd.AddCommand(newHostUp(), newHostServe(), newHostDown(), newHostPlan(), newHostStatus(), newHostRun(), newHostConsole(), newHostAttach(), newHostVirtio9P())
 	return cmd
 }

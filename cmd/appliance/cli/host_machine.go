@@ -70,6 +70,11 @@ func findGuest(s *site.Site, name string) (site.Port, error) {
 	return g, fmt.Errorf("%s: there is no guest %q; there are: %s", s.Path, name, strings.Join(names, ", "))
 }
 
+// clockOption spares a kernel to find out how fast its clock is. One that is
+// emulated, on a host that has other things to do, may fail at that. Any value
+// will do.
+const clockOption = "tsc_early_khz=2000000"
+
 // newHostMachine makes the machine of somebody, with that address on the
 // kernel's command line. What the file appends comes later and so wins.
 func newHostMachine(s *site.Site, p *site.Port, address string) *hostMachine {
@@ -77,10 +82,14 @@ func newHostMachine(s *site.Site, p *site.Port, address string) *hostMachine {
 	m := p.Machine
 	h := &hostMachine{exports: p.P9, machine: qemu.Machine{
 		Name: p.Name, Binary: s.QEMU, Kernel: m.Kernel, Initrd: m.Initrd, Disk: m.Disk,
-		Append: strings.TrimSpace("console=ttyS0 panic=10 quiet " + address + " " + m.Append),
 		Memory: m.Memory, CPUs: m.CPUs, Accel: m.Accel, Args: m.Args, Tap: p.Device, MAC: p.MAC,
 		QMP: base + ".qmp", Console: base + ".console", Log: base + ".log",
 	}}
+	options := []string{"console=ttyS0 panic=10 quiet"}
+	if h.machine.Emulated() {
+		options = append(options, clockOption)
+	}
+	h.machine.Append = strings.TrimSpace(strings.Join(append(options, address, m.Append), " "))
 	for i := range p.P9 {
 		h.machine.P9 = append(h.machine.P9, qemu.P9{Socket: p9Socket(s, p, i)})
 	}
@@ -169,14 +178,23 @@ func (h *hostMachine) lock() (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(h.machine.QMP), 0o700); err != nil {
 		return nil, err
 	}
-	path := strings.TrimSuffix(h.machine.QMP, ".qmp") + ".lock"
+	f, err := lockFile(strings.TrimSuffix(h.machine.QMP, ".qmp") + ".lock")
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another appliance host run has machine %s; stop that one first", h.machine.Name)
+	}
+	return f, err
+}
+
+// lockFile makes a file and locks it until it is closed. The error is EWOULDBLOCK
+// if another process has it.
+func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("another appliance host run has machine %s; stop that one first", h.machine.Name)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
 }

@@ -138,6 +138,9 @@ func (v *runVerb) run(cmd *cobra.Command, s *site.Site, h *hostMachine) error {
 	if err != nil {
 		return err
 	}
+	if h.machine.Emulated() {
+		log.Warn().Str("machine", h.machine.Name).Msg("there is no KVM here, or it is not wanted: the machine is emulated, which is many times slower")
+	}
 	ctx, hurry, ended := twoSignals(cmd.Context(), signals)
 	defer ended()
 	err = h.machine.Run(ctx, qemu.Options{
