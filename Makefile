@@ -76,6 +76,19 @@ microvm: ## build the appliance as a machine: kernel and initramfs, in images/ou
 	tests/guest/install.sh zstd zstd modprobe kmod
 	images/microvm/build.sh images/out/microvm images/out/cache
 
+.PHONY: start
+start: build ## what docs/start.md wants: the appliance, its machine, a guest, a blank disk
+	images/microvm/build.sh images/out/microvm images/out/cache
+	images/guest/build.sh images/out/guest images/out/cache
+	install appliance /usr/local/bin
+	install -D -m 644 -t /srv/fsva images/out/microvm/vmlinuz images/out/microvm/initramfs.img
+	install -D -m 644 -t /srv/fsva/guest images/out/guest/vmlinuz images/out/guest/initrd.img
+	[ -e /srv/fsva/data.img ] || truncate -s 10G /srv/fsva/data.img
+
+.PHONY: test-start
+test-start: ## each command of docs/start.md, as it stands there
+	FSVA_START=1 go test -count=1 -v -timeout 40m -run '^TestStart' ./tests/demo
+
 .PHONY: test-microvm
 test-microvm: microvm ## the tests with the appliance in a machine of its own, under QEMU
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
@@ -93,7 +106,7 @@ demo: microvm build ## show it all: the bridge, the appliance's machine and two 
 test-demo: microvm build ## the same as a test, and that nothing is left over, also when it is interrupted
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
 	tests/guest/qemu.sh $(FSVA_QEMU)
-	FSVA_QEMU=$(FSVA_QEMU) FSVA_DEMO=$(CURDIR)/appliance go test -count=1 -v -timeout 25m ./tests/demo
+	FSVA_QEMU=$(FSVA_QEMU) FSVA_DEMO=$(CURDIR)/appliance go test -count=1 -v -timeout 25m -run '^TestDemo' ./tests/demo
 
 # A module of its own, since rclone is large. Compiling all its back ends takes
 # minutes, once.
