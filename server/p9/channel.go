@@ -15,8 +15,8 @@ import (
 type ChannelOptions struct {
 	// Export is the one export that can be attached to; all, if empty.
 	Export string
-	// Addr is what an export's list of clients is compared with. Channels of
-	// guests on the same machine have none.
+	// Addr is what an export's list of clients is compared with. The zero
+	// Addr, where it is not known whose the channel is, is in no network.
 	Addr netip.Addr
 	// MaxMessage is how many bytes a message may have, if not 0: a client is
 	// offered no more by Tversion, and no less than 4 KiB.

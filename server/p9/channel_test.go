@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -110,6 +111,23 @@ func TestChannelOffersNoLongerMessagesThanItIsTold(t *testing.T) {
 		ch := b.NewChannel("guest", ChannelOptions{MaxMessage: tt.max})
 		if _, d := exchange(t, ch, 100, tversion, tt.asked, dialect); d.uint32() != tt.want {
 			t.Errorf("at most %d, asked for %d: not %d", tt.max, tt.asked, tt.want)
+		}
+		ch.Close()
+	}
+}
+
+func TestChannelComesFromTheAddressItIsGiven(t *testing.T) {
+	b := serving(t, ",clients=10.77.0.20")
+	for addr, want := range map[string]bool{"10.77.0.20": true, "10.77.0.21": false, "": false} {
+		var opt ChannelOptions
+		if addr != "" {
+			opt.Addr = netip.MustParseAddr(addr)
+		}
+		ch := b.NewChannel("guest", opt)
+		exchange(t, ch, 100, tversion, uint32(maxMsize), dialect)
+		typ, d := exchange(t, ch, 100, tattach, uint32(0), uint32(noFID), "", "data", uint32(0))
+		if admitted := typ == tattach+1; admitted != want || !want && d.uint32() != uint32(vfs.EACCES) {
+			t.Errorf("a device at %q: answer of type %d", addr, typ)
 		}
 		ch.Close()
 	}

@@ -126,10 +126,9 @@ func (a *appliance) openDevice(d *p9Door) error {
 		d.Export = spec.Name
 	}
 	d.Tag = cmp.Or(d.Tag, d.Export)
-	peer, opt := "virtio "+d.Tag, p9.ChannelOptions{Export: d.Export}
 	device, err := virtio.New(virtio.Config{
 		Tag: d.Tag, Socket: d.Address, Dial: d.Connect, Log: a.log,
-		NewChannel: func() virtio.Channel { return a.p9.NewChannel(peer, opt) },
+		NewChannel: func() virtio.Channel { return a.deviceChannel(d) },
 	})
 	if err != nil {
 		return err
@@ -142,6 +141,21 @@ func (a *appliance) openDevice(d *p9Door) error {
 		return nil
 	})
 	return nil
+}
+
+// deviceChannel is the channel of a virtio device, from the address of its guest
+// if it says whose it is: what an export's clients= says of the guest holds for
+// its devices, too. The site is read each time that the device is started, so
+// that a guest which has gone from it is not taken for another.
+func (a *appliance) deviceChannel(d *p9Door) *p9.Channel {
+	opt := p9.ChannelOptions{Export: d.Export}
+	if d.Guest != "" {
+		var err error
+		if opt.Addr, err = a.cfg.GuestAddr(d.Guest); err != nil {
+			a.log.Warn().Err(err).Str("device", d.Tag).Msg("the device has no address: exports with clients= refuse it")
+		}
+	}
+	return a.p9.NewChannel("virtio "+cmp.Or(d.Guest, d.Tag), opt)
 }
 
 // serveP9 answers on all addresses of 9P.

@@ -44,6 +44,7 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{`--nfs: "2049" is not an address`, []string{"serve", "--nfs", "2049"}},
 		{"--p9: rdma://127.0.0.1:564: known are tcp, unix, vsock, virtio and xen", []string{"serve", "--p9", "rdma://127.0.0.1:564"}},
 		{"--p9: virtio:///run/v.sock?export=none: there is no export none", []string{"serve", "--p9", "virtio:///run/v.sock?export=none"}},
+		{"--p9: virtio:///run/v.sock?guest=web1: guest web1 is a guest of a site, and no site is given", []string{"serve", "--p9", "virtio:///run/v.sock?guest=web1"}},
 		{`--export: export "data" is not of the form`, []string{"serve", "--export", "data"}},
 		{`unknown option "rw"`, []string{"serve", "--export", "data=mem:,rw"}},
 		{"is no known kind of file system; known are ", []string{"serve", "--export", "data=nothing:/srv/x"}},

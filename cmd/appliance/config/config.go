@@ -33,7 +33,7 @@ type Config struct {
 	NFS      string   `yaml:"nfs" doc:"Address that serves NFS, as IP:PORT." default:"127.0.0.1:2049"`
 	P9       []string `yaml:"p9" doc:"Addresses that serve 9P: tcp://IP:PORT, unix:///PATH, vsock://:PORT, virtio:///SOCKET?export=NAME&tag=TAG or xen:. None without it."`
 	Admin    string   `yaml:"admin" doc:"Address that serves health, metrics and the control API, as IP:PORT, or off." default:"127.0.0.1:9049"`
-	Site     string   `yaml:"site" doc:"The site file of appliance host, for clients that are guests by name: @NAME."`
+	Site     string   `yaml:"site" doc:"The site file of appliance host, for clients that are guests by name: @NAME, and guest=NAME of a virtio address."`
 	State    string   `yaml:"state" doc:"Directory of what must survive a restart. Without it: none if all exports are in memory, else /var/lib/fsva for root and $XDG_STATE_HOME/fsva for others."`
 	Lease    Duration `yaml:"lease" doc:"How long a silent client keeps its opens and locks for certain." default:"60s"`
 	Grace    Duration `yaml:"grace" doc:"How long clients may reclaim after a restart. Without it: one and a half leases."`
@@ -150,6 +150,10 @@ func (c *Config) Check() (errs Errors) {
 			bad(fmt.Sprintf("p9[%d]", i), "%s is there twice", text)
 		case at.Export != "" && !names[at.Export]:
 			bad(fmt.Sprintf("p9[%d]", i), "%s: there is no export %s", text, at.Export)
+		case at.Guest != "":
+			if _, err := c.GuestAddr(at.Guest); err != nil {
+				bad(fmt.Sprintf("p9[%d]", i), "%s: %v", text, err)
+			}
 		}
 		seen[at.Transport+at.Address] = true
 	}

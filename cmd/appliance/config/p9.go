@@ -15,12 +15,14 @@ import (
 //	tcp://IP:PORT
 //	unix:///PATH
 //	vsock://:PORT
-//	virtio:///SOCKET?export=NAME&tag=TAG
+//	virtio:///SOCKET?export=NAME&tag=TAG&guest=NAME
 //	xen:?export=NAME
 //
 // virtio is a device for one virtual machine, whose monitor connects to
 // SOCKET, or with &connect=1 listens there. It has one export, of which there
-// is only one if it is not named; the tag is its name unless given.
+// is only one if it is not named; the tag is its name unless given. With a
+// guest it is as if that guest of the site came from its address, where an
+// export says who its clients are.
 //
 // xen is all devices that other Xen domains have from this one. The path that a
 // device was given names its export, unless the address does.
@@ -31,6 +33,7 @@ type P9 struct {
 	Export    string // of virtio or xen, may be empty
 	Tag       string // of virtio, may be empty
 	Connect   bool   // of virtio
+	Guest     string // of virtio, may be empty
 }
 
 // ParseP9 reads an address that serves 9P.
@@ -70,7 +73,7 @@ func ParseP9(text string) (p P9, err error) {
 		if err := p.readKeys(text, query); err != nil {
 			return p, err
 		}
-		if p.Tag != "" || p.Connect {
+		if p.Tag != "" || p.Connect || p.Guest != "" {
 			return p, fmt.Errorf("%s: xen has the key export only", text)
 		}
 	default:
@@ -104,8 +107,13 @@ func (p *P9) readKeys(text string, query url.Values) error {
 				return fmt.Errorf("%s: connect is 0 or 1", text)
 			}
 			p.Connect = on
+		case "guest":
+			if v == "" {
+				return fmt.Errorf("%s: guest= needs the name of a guest of the site", text)
+			}
+			p.Guest = v
 		default:
-			return fmt.Errorf("%s: unknown key %q; known are export, tag and connect", text, key)
+			return fmt.Errorf("%s: unknown key %q; known are export, tag, connect and guest", text, key)
 		}
 	}
 	return nil

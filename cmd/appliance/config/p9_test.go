@@ -14,6 +14,7 @@ func TestParseP9(t *testing.T) {
 		"virtio:///run/v.sock":                  {Transport: "virtio", Address: "/run/v.sock"},
 		"virtio:///run/v?export=data&tag=t":     {Transport: "virtio", Address: "/run/v", Export: "data", Tag: "t"},
 		"virtio:///run/v?export=data&connect=1": {Transport: "virtio", Address: "/run/v", Export: "data", Connect: true},
+		"virtio:///run/v?guest=web1":            {Transport: "virtio", Address: "/run/v", Guest: "web1"},
 		"xen:":                                  {Transport: "xen"},
 		"xen:?export=data":                      {Transport: "xen", Export: "data"},
 	} {
@@ -38,6 +39,8 @@ func TestParseP9(t *testing.T) {
 		"virtio:///v?tag=a&tag=b":             "twice",
 		"virtio:///v?export=a/b":              "export name",
 		"virtio:///v?mode=1":                  "unknown key",
+		"virtio:///v?guest=":                  "needs the name",
+		"xen:?guest=web1":                     "export only",
 		"virtio:///v?connect=perhaps":         "0 or 1",
 	} {
 		if _, err := ParseP9(text); err == nil || !strings.Contains(err.Error(), want) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,20 +27,51 @@ func (c *Config) Spec(i int) (export.Spec, error) {
 }
 
 func (c *Config) resolve(spec *export.Spec) error {
+	guests, err := c.guests()
+	if err != nil {
+		return fmt.Errorf("option \"clients\": @%s %w", spec.Guests[0], err)
+	}
+	return spec.Resolve(func(name string) ([]netip.Addr, error) {
+		g, err := c.find(guests, name)
+		if err != nil {
+			return nil, err
+		}
+		return addresses(g), nil
+	})
+}
+
+// GuestAddr is the IPv4 address that a guest of the site has, as the site file
+// says now.
+func (c *Config) GuestAddr(name string) (netip.Addr, error) {
+	guests, err := c.guests()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("guest %s %w", name, err)
+	}
+	g, err := c.find(guests, name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("guest %s: %w", name, err)
+	}
+	return g.IP4, nil
+}
+
+// guests reads the site file. Its errors go on from the name of a guest.
+func (c *Config) guests() ([]site.Identity, error) {
 	if c.Site == "" {
-		return fmt.Errorf("option \"clients\": @%s is a guest of a site, and no site is given; name its file with --site or the key site", spec.Guests[0])
+		return nil, errors.New("is a guest of a site, and no site is given; name its file with --site or the key site")
 	}
 	guests, err := site.ReadGuests(c.Site)
 	if err != nil {
-		return fmt.Errorf("option \"clients\": @%s: %w", spec.Guests[0], err)
+		return nil, fmt.Errorf("is a guest of a site: %w", err)
 	}
-	return spec.Resolve(func(name string) ([]netip.Addr, error) {
-		i := slices.IndexFunc(guests, func(g site.Identity) bool { return g.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("the site file %s has no guest of that name", c.Site)
-		}
-		return addresses(&guests[i]), nil
-	})
+	return guests, nil
+}
+
+func (c *Config) find(guests []site.Identity, name string) (*site.Identity, error) {
+	i := slices.IndexFunc(guests, func(g site.Identity) bool { return g.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("the site file %s has no guest of that name", c.Site)
+	}
+	return &guests[i], nil
 }
 
 // addresses are those that nobody but the guest can come from. The link-local

@@ -71,3 +71,23 @@ func TestGuestThatIsNotKnownIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestDeviceIsAtTheAddressOfItsGuest(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "host.yaml")
+	if err := os.WriteFile(file, []byte(siteText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := Default()
+	c.Site = file
+	c.P9 = []string{"virtio:///run/v?guest=web2"}
+	if errs := c.Check(); errs != nil {
+		t.Fatal(errs)
+	}
+	if addr, err := c.GuestAddr("web2"); err != nil || addr.String() != "10.77.0.21" {
+		t.Errorf("web2 is at %v, %v", addr, err)
+	}
+	c.P9 = []string{"virtio:///run/v?guest=web3"}
+	if errs := c.Check(); errs == nil || !strings.Contains(errs.Error(), "web3: the site file "+file+" has no guest of that name") {
+		t.Errorf("a guest that is not in the file: %v", errs)
+	}
+}
