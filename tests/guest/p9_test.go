@@ -67,7 +67,7 @@ func Test9PWorkloads(t *testing.T) {
 				ways = mapped
 			case "compile":
 				ways = mapped[:2]
-			case "directory", "removal": // long, and about names: trusted or not
+			case "directory", "removal", "untar": // long, and about names: trusted or not
 				ways = []way9P{everyWay9P[0], everyWay9P[2]}
 			}
 			each9P(t, ways, func(t *testing.T, s site) {
