@@ -110,7 +110,7 @@ func (a *Appliance) WaitForLog(t testing.TB, text string, limit time.Duration) {
 func Binary(t testing.TB) string { return binary(t) }
 
 // binary is the appliance to test: FSVA_APPLIANCE, or this checkout's.
-func binary(t testing.TB) string {
+func binary(t T) string {
 	t.Helper()
 	if path := os.Getenv("FSVA_APPLIANCE"); path != "" {
 		return path

@@ -54,6 +54,12 @@ func Boot(t T, n *Network) *Guest {
 	return g
 }
 
+// Name is what the guest calls itself.
+func (g *Guest) Name() string { return g.name }
+
+// IP is the address of the guest.
+func (g *Guest) IP() string { return g.ip }
+
 // await returns when the guest takes commands.
 func (g *Guest) await(t T) {
 	t.Helper()

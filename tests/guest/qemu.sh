@@ -35,7 +35,7 @@ tree "$dir/trixie" qemu-system-x86,virtiofsd,libc-bin,busybox-static,linux-image
 	--setup-hook='mkdir -p "$1/etc/apt/preferences.d"
 		printf "Package: qemu-* seabios ipxe-qemu\nPin: release n=trixie-backports\nPin-Priority: 990\n" >"$1/etc/apt/preferences.d/qemu"' \
 	trixie "$dir/trixie" "deb $mirror trixie main" "deb $mirror trixie-backports main"
-tree "$dir/bookworm" linux-image-amd64,xen-hypervisor-4.17-amd64,xen-utils-4.17,xenstore-utils,qemu-system-xen,busybox-static,iproute2,libc-bin \
+tree "$dir/bookworm" linux-image-amd64,xen-hypervisor-4.17-amd64,xen-utils-4.17,xenstore-utils,qemu-system-xen,busybox-static,iproute2,libc-bin,bash \
 	bookworm "$dir/bookworm" "deb $mirror bookworm main"
 
 # The trees of /bin, /lib and /usr become one, as an installation has them.
@@ -86,7 +86,7 @@ gunzip -c "$tree"/boot/xen-4.17-amd64.gz >"$xen/xen"
 cp "$image" "$xen/vmlinuz"
 modules "$tree" "$xen/dom0" virtio_pci virtio_net bridge xen-netback xenfs xen-privcmd xen-evtchn xen-gntdev xen-gntalloc
 modules "$tree" "$xen/appliance" xen-netfront xen-evtchn xen-gntdev
-modules "$tree" "$xen/guest" xen-netfront 9p 9pnet_xen
+modules "$tree" "$xen/guest" xen-netfront 9p 9pnet_xen nfsv4
 sed -i '/^9pnet_xen/d' "$xen/guest/order"
 cp "$tree/usr/bin/busybox" "$xen/busybox"
 mkdir -p "$xen/root/var/log/xen" "$xen/root/var/run/xen" "$xen/root/var/lib/xen"
