@@ -104,6 +104,13 @@ demo: microvm build ## show it all: the bridge, the appliance's machine and two 
 	go build -o images/out/demo ./tests/demo
 	images/out/demo -appliance ./appliance -qemu $(FSVA_QEMU)
 
+.PHONY: demo-xen
+demo-xen: microvm ## show it on Xen, in an emulated machine: domain 0, the appliance's domain and a guest
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/qemu.sh $(FSVA_QEMU)
+	go build -o images/out/demo ./tests/demo
+	FSVA_QEMU=$(FSVA_QEMU) images/out/demo -xen
+
 .PHONY: test-demo
 test-demo: microvm build ## the same as a test, and that nothing is left over, also when it is interrupted
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils

@@ -4,6 +4,10 @@
 // verbs of the product, and checked; the first that fails ends it with an error.
 //
 //	make demo
+//	make demo-xen
+//
+// On Xen, the bridge is that of domain 0, and what is not in the appliance and in
+// the guests' kernels is xl.
 //
 // All of it is in namespaces of its own for network, processes and mounts. The
 // kernel ends everything in them with the process that shows it, however that
@@ -24,8 +28,12 @@ import (
 	"time"
 )
 
-// limit is how long all of it may take. It takes one to three minutes.
-const limit = 10 * time.Minute
+// How long all of it may take. It takes one to three minutes, and on Xen, where
+// all of the machine is emulated, some more.
+const (
+	limit    = 10 * time.Minute
+	xenLimit = 20 * time.Minute
+)
 
 // paths are what the demonstration is made of.
 type paths struct {
@@ -34,6 +42,7 @@ type paths struct {
 	cache     string // directory with the kernel's Debian package
 	qemu      string // directory that tests/guest/qemu.sh has made
 	guests    string // the script that makes the guests
+	xen       bool   // whether it is on Xen
 }
 
 func main() {
@@ -43,6 +52,7 @@ func main() {
 	flag.StringVar(&p.cache, "cache", "images/out/cache", "where make microvm keeps Debian's packages")
 	flag.StringVar(&p.qemu, "qemu", "", "what tests/guest/qemu.sh has made")
 	flag.StringVar(&p.guests, "guests", "tests/demo/guest.sh", "the script that makes the guests")
+	flag.BoolVar(&p.xen, "xen", false, "show it on Xen, in an emulated machine")
 	inside := flag.Bool("inside", false, "used by the command itself, in its namespaces")
 	flag.Parse()
 	run := outside
@@ -88,6 +98,10 @@ func outside() error {
 func show(p *paths) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	play, limit := (*stage).play, limit
+	if p.xen {
+		play, limit = (*stage).playXen, xenLimit
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for _, m := range []struct {
@@ -115,7 +129,7 @@ func show(p *paths) error {
 	}
 	defer os.RemoveAll(dir)
 	s := &stage{ctx: ctx, paths: p, dir: dir}
-	err = s.play()
+	err = play(s)
 	if err != nil {
 		s.tellConsoles()
 	}

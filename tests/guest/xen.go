@@ -18,6 +18,7 @@ type Xen struct {
 // XenHost is what there is on a machine with Xen beside what is the harness's own.
 type XenHost struct {
 	Programs []string // of the host, that guest domains are to have
+	Tree     string   // directory, that is /tree in guest domains; may be empty
 	Boot     []string // files, for /boot of domain 0
 }
 
@@ -53,7 +54,7 @@ func GuestDomain(name, backend string, tags ...string) XenDomain {
 const xenCPU = "max,-xsave,-smap,-smep,-la57,-pku,-pks,-umip"
 
 // BootXen starts the hypervisor and domain 0. Guest domains have the harness's
-// own programs in /bin, a source tree in /tree, and programs of the host.
+// own programs in /bin.
 func BootXen(t T, n *Network, h XenHost) *Xen {
 	t.Helper()
 	if why := MissingQEMU(); why != "" {
@@ -101,12 +102,12 @@ kernel = %q
 ramdisk = %q
 extra = "console=hvc0 quiet panic=-1 %s"
 tsc_mode = "native"
-vif = ["script=/vif"]
+vif = ["bridge=vec0"]
 p9 = [%s]
 on_crash = "destroy"
 `, d.Name, d.Memory, d.Kernel, d.Ramdisk, d.Options, strings.Join(p9, ", "))
-	x.Run(t, fmt.Sprintf("cat >/run/%[1]s.cfg <<'END'\n%[2]sEND\n"+
-		"xl create /run/%[1]s.cfg || { free; dmesg | tail -20; tail /var/log/xen/*%[1]s*; exit 1; }", d.Name, config))
+	x.Start(t, fmt.Sprintf("cat >/run/%[1]s.cfg <<'END'\n%[2]sEND\n"+
+		"xl create /run/%[1]s.cfg || { free; dmesg | tail -20; tail /var/log/xen/*%[1]s* /var/log/xen/*hotplug*; exit 1; }", d.Name, config)).Wait(t, bootLimit)
 	return config
 }
 

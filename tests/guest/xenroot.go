@@ -22,13 +22,6 @@ ip link set eth0 up
 exec /agent "$1" "$2" /modules
 `
 
-// vifScript puts the network card of a domain on the bridge.
-const vifScript = `#!/bin/sh
-[ "$1" = online ] || exit 0
-ip link set "$vif" master vec0 up
-exec xenstore-write "$XENBUS_PATH/hotplug-status" connected
-`
-
 // unpackKernel takes the kernel proper out of a bzImage (payload_offset and
 // payload_length in Linux's Documentation/arch/x86/boot.rst). The emulated machine
 // would do so for each domain, which takes it long.
@@ -83,7 +76,7 @@ cp "$APPLIANCE" appliance/appliance
 pack appliance appliance.cpio
 plant guest guest "$INIT"
 cp $OURS guest/bin
-cp -r "$TREE" guest/tree
+[ -z "$TREE" ] || cp -r "$TREE" guest/tree
 for program in $PROGRAMS; do
 	cp --parents -L "$program" $(ldd "$program" | grep -o '/[^ ]*') guest
 done
@@ -92,8 +85,6 @@ cp -a "$XEN/root" dom0
 plant dom0 dom0 "$DOM0INIT"
 mkdir dom0/usr/local
 ln -s ../lib/xen-4.17/bin dom0/usr/local/sbin # on the path
-printf %s "$VIF" >dom0/vif
-chmod 755 dom0/vif
 mkdir dom0/boot
 mv appliance.cpio guest.cpio dom0/boot
 cp vmlinux $BOOT dom0/boot
@@ -104,12 +95,8 @@ pack dom0 initrd`
 	for _, name := range []string{"locker", "mmapwriter", "openunlink"} {
 		ours = append(ours, Program(t, name))
 	}
-	tree, err := filepath.Abs("../../hostbridge")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Env = append(os.Environ(), "XEN="+dir, "AGENT="+Program(t, "agent"), "OURS="+strings.Join(ours, " "), "TREE="+tree, "APPLIANCE="+binary(t),
-		"INIT="+initScript, "DOM0INIT="+dom0Init, "VIF="+vifScript,
+	cmd.Env = append(os.Environ(), "XEN="+dir, "AGENT="+Program(t, "agent"), "OURS="+strings.Join(ours, " "), "TREE="+h.Tree, "APPLIANCE="+binary(t),
+		"INIT="+initScript, "DOM0INIT="+dom0Init,
 		"PROGRAMS="+strings.Join(h.Programs, " "), "BOOT="+strings.Join(h.Boot, " "))
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make the roots of domains: %v\n%s", err, b)
