@@ -15,7 +15,7 @@ import (
 
 // MicroVMIP is the address that microVMs have by their command line, out of
 // the way of guests.
-const MicroVMIP = "10.77.0.200"
+const MicroVMIP = "10.77.0.201"
 
 // MicroVM is the appliance in a machine of its own, as make microvm builds it,
 // under QEMU.
