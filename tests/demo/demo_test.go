@@ -72,30 +72,35 @@ func TestDemoShowsItAllAndLeavesNothing(t *testing.T) {
 	nothingIsLeft(t, tmp)
 }
 
-// It is interrupted when the machines have been started.
+// It is interrupted while guests are made, while the bridge is, and when machines
+// run.
 func TestDemoThatIsInterruptedLeavesNothing(t *testing.T) {
-	cmd, tmp := command(t)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	for _, at := range []string{"1. Prepare", "2. Make a bridge", "Guest 1 mounts"} {
+		t.Run(at, func(t *testing.T) {
+			cmd, tmp := command(t)
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			for b := make([]byte, 4096); !strings.Contains(said.String(), at); {
+				n, err := stdout.Read(b)
+				if err != nil {
+					t.Fatalf("it ended before that: %v\n%s", cmd.Wait(), &said)
+				}
+				said.Write(b[:n])
+			}
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(&said, stdout) // until it ends
+			if err := cmd.Wait(); err == nil {
+				t.Error("it ended as if all had been shown")
+			}
+			nothingIsLeft(t, tmp)
+		})
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var said bytes.Buffer
-	for b := make([]byte, 4096); !strings.Contains(said.String(), "Guest 1 mounts"); {
-		n, err := stdout.Read(b)
-		if err != nil {
-			t.Fatalf("it ended before the guests had started: %v\n%s", cmd.Wait(), &said)
-		}
-		said.Write(b[:n])
-	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(&said, stdout) // until it ends
-	if err := cmd.Wait(); err == nil {
-		t.Error("it ended as if all had been shown")
-	}
-	nothingIsLeft(t, tmp)
 }

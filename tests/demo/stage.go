@@ -217,11 +217,12 @@ func (s *stage) end(m *machine) error {
 	}
 }
 
-// clear ends what still runs: twice the signal, so that nothing is waited for.
+// clear ends what still runs: by two signals, so that nothing is waited for. They
+// are not the same, since two of a kind may arrive as one (signal(7)).
 func (s *stage) clear() {
 	for _, m := range s.machines {
-		for range 2 {
-			_ = m.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			_ = m.cmd.Process.Signal(sig) // it may have ended
 		}
 	}
 	for _, m := range s.machines {

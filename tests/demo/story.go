@@ -78,6 +78,9 @@ func (s *stage) play() error {
 
 func (s *stage) prepare() error {
 	cmd := exec.CommandContext(s.ctx, s.paths.guests, s.dir, s.paths.cache, s.paths.qemu)
+	// What it has started ends with it: nothing writes where all is removed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", s.paths.guests, err, out)
 	}
