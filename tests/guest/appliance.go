@@ -63,6 +63,20 @@ func startAppliance(t testing.TB, n *Network, ip string, flags []string) *Applia
 	return launch(t, n, ip, args)
 }
 
+// StartApplianceOnAll is StartApplianceWith for one that listens at all addresses
+// of its machine.
+func StartApplianceOnAll(t testing.TB, n *Network, flags ...string) *Appliance {
+	t.Helper()
+	return startAppliance(t, n, "[::]", flags)
+}
+
+// StartHost starts appliance host serve for the bridge that the file config
+// describes, as StartAppliance does an appliance.
+func StartHost(t testing.TB, n *Network, config string) *Appliance {
+	t.Helper()
+	return launch(t, n, ServerIP, []string{"host", "serve", "--config", config})
+}
+
 // StartRelay starts appliance host virtio9p with flags, as StartAppliance does
 // an appliance.
 func StartRelay(t testing.TB, n *Network, flags ...string) *Appliance {

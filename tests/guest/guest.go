@@ -27,12 +27,24 @@ type Guest struct {
 // host's tree, read-only. If the test fails, its console is logged.
 func Boot(t T, n *Network) *Guest {
 	t.Helper()
+	return boot(t, n)
+}
+
+// BootOn is Boot of a guest that has one more interface, vec1, on a tap that is
+// there, with that MAC. Nothing is done with it.
+func BootOn(t T, n *Network, tap, mac string) *Guest {
+	t.Helper()
+	return boot(t, n, "vec1:transport=tap,ifname="+tap+",depth=128,gro=1,mac="+mac)
+}
+
+func boot(t T, n *Network, devices ...string) *Guest {
+	t.Helper()
 	port, name, ip := n.plug(t)
 	g := &Guest{name: name, ip: ip, net: n, console: newTranscript(), exited: make(chan struct{})}
-	g.cmd = exec.Command("linux.uml", "mem=1024M", "umid="+name, "uml_dir="+t.TempDir(),
+	g.cmd = exec.Command("linux.uml", append(append([]string{"mem=1024M", "umid=" + name, "uml_dir=" + t.TempDir(),
 		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet",
-		"vec0:transport=tap,ifname="+port+",depth=128,gro=1", "con=null", "con0=fd:0,fd:1",
-		"init="+Program(t, "agent"), "--", name, ip+"/24", modules())
+		"vec0:transport=tap,ifname=" + port + ",depth=128,gro=1"}, devices...),
+		"con=null", "con0=fd:0,fd:1", "init="+Program(t, "agent"), "--", name, ip+"/24", modules())...)
 	g.cmd.Stdout, g.cmd.Stderr = g.console, g.console
 	// The kernel's first process is also that of a process namespace, so that
 	// every process of the guest ends with it.
