@@ -23,6 +23,9 @@ import (
 	_ "github.com/rclone/rclone/backend/local"
 	_ "github.com/rclone/rclone/backend/s3"
 	_ "github.com/rclone/rclone/backend/sftp"
+	"github.com/rclone/rclone/cmd"
+	_ "github.com/rclone/rclone/cmd/mount"
+	_ "github.com/rclone/rclone/cmd/serve/nfs"
 
 	"github.com/fsva/fsva/adapters"
 	_ "github.com/fsva/fsva/adapters/rclone"
@@ -42,6 +45,10 @@ const (
 func TestMain(m *testing.M) {
 	if to := os.Getenv("RELAY_TO"); to != "" {
 		relayTo(to)
+	}
+	if os.Getenv("AS_RCLONE") != "" {
+		cmd.Main() // this binary is rclone, of the version that the adapter has
+		return
 	}
 	os.Setenv("AWS_ACCESS_KEY_ID", accessKey)
 	os.Setenv("AWS_SECRET_ACCESS_KEY", secretKey)

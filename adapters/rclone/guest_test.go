@@ -59,7 +59,7 @@ const relayAt = "127.0.0.1:9000"
 
 // serveIn serves the bucket in a network too, by way of a socket in a directory:
 // only this binary, started there, can listen in it.
-func (o *objects) serveIn(t *testing.T, n *guest.Network) {
+func (o *objects) serveIn(t testing.TB, n *guest.Network) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s3")
 	l, err := net.Listen("unix", socket)

@@ -65,7 +65,8 @@ func TestGuestReadsARepositoryAsGitWouldCheckItOut(t *testing.T) {
 }
 
 // TestGuestListsALargeRepository also prints how fast that is, beside the same
-// tree as a directory.
+// tree as a directory. A guest's first mount starts its client, whatever it is of:
+// for that there is one that is not measured with the others.
 func TestGuestListsALargeRepository(t *testing.T) {
 	n := guest.NewNetwork(t)
 	dir, export := guest.Dir(t, "tree")
@@ -75,19 +76,24 @@ func TestGuestListsALargeRepository(t *testing.T) {
 		git init -q --bare -b main ../large.git
 		git --git-dir=../large.git --work-tree=. add . && git --git-dir=../large.git --work-tree=. commit -qm all
 		git --git-dir=../large.git repack -qad`)
-	srv := guest.StartAppliance(t, n, export, "git=git:"+dir+"/../large.git?rev=main,squash=none")
+	srv := guest.StartAppliance(t, n, "mem=mem:", export, "git=git:"+dir+"/../large.git?rev=main,squash=none")
 	g := guest.Boot(t, n)
+	mount := func(name string) (mnt string) {
+		start := time.Now()
+		mnt = g.Mount(t, srv, "vers=4.2", "/"+name, "/mnt/"+name)
+		t.Logf("%s: mounted in %v", name, time.Since(start))
+		return mnt
+	}
+	mount("mem")
 	took := make(map[string]time.Duration)
 	for _, name := range []string{"git", "tree"} {
+		mnt := mount(name)
 		start := time.Now()
-		mnt := g.Mount(t, srv, "vers=4.2", "/"+name, "/mnt/"+name)
-		mounted := time.Since(start)
-		start = time.Now()
 		if got := strings.TrimSpace(g.Run(t, "find "+mnt+" -type f | wc -l")); got != "50000" {
 			t.Errorf("%s: find counts %s files of %d", name, got, files)
 		}
 		took[name] = time.Since(start)
-		t.Logf("%s: mounted in %v, find took %v", name, mounted, took[name])
+		t.Logf("%s: find took %v", name, took[name])
 	}
 	t.Logf("find in git: takes %.2f times as long as in host:", took["git"].Seconds()/took["tree"].Seconds())
 }
