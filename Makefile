@@ -75,7 +75,7 @@ test-xen: ## the test with Xen's domains: an appliance domain, and others that m
 
 .PHONY: microvm
 microvm: ## build the appliance as a machine: kernel and initramfs, in images/out/microvm
-	tests/guest/install.sh zstd zstd modprobe kmod
+	tests/guest/install.sh lz4 lz4 modprobe kmod
 	images/microvm/build.sh images/out/microvm images/out/cache
 
 .PHONY: start

@@ -9,8 +9,8 @@ PATH=$PATH:/usr/sbin:/sbin
 out=$1 cache=$2
 here=$(cd "$(dirname "$0")" && pwd)
 
-for tool in apt-get dpkg-deb depmod modprobe xz zstd go; do
-	command -v "$tool" >/dev/null || { echo "missing: $tool; as root on Debian: apt-get install kmod xz-utils zstd" >&2; exit 1; }
+for tool in apt-get dpkg-deb depmod modprobe xz lz4 go; do
+	command -v "$tool" >/dev/null || { echo "missing: $tool; as root on Debian: apt-get install kmod xz-utils lz4" >&2; exit 1; }
 done
 mkdir -p "$out" "$cache/guest/partial"
 cache=$(cd "$cache/guest" && pwd)
@@ -83,6 +83,6 @@ cp -L "$tree/etc/netconfig" "$tree/etc/protocols" "$root/etc"
 ln -s bin/busybox "$root/init"
 
 cp "$image" "$out/vmlinuz"
-(cd "$here/../.." && go run ./images/initramfs -time "$(stat -c %Y "$image")" "$root") | zstd -q -T1 -f -o "$out/initrd.img"
+(cd "$here/../.." && go run ./images/initramfs -time "$(stat -c %Y "$image")" "$root") | lz4 -q -l -f - "$out/initrd.img"
 echo "$sum" >"$out/made-of"
 echo "guest: Linux $release: $out/vmlinuz and $out/initrd.img"
