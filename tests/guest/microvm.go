@@ -17,10 +17,11 @@ import (
 // the way of guests.
 const MicroVMIP = "10.77.0.201"
 
-// MicroVM is the appliance in a machine of its own, as make microvm builds it,
-// under QEMU.
+// MicroVM is the appliance in a machine of its own under QEMU, as make microvm
+// or make image builds it.
 type MicroVM struct {
 	net     *Network
+	limit   time.Duration // how long it may take to boot, or to go off
 	console *transcript
 	cmd     *exec.Cmd
 	qmp     Machine
@@ -77,14 +78,21 @@ func BootShell(t testing.TB, n *Network, kind string) *MicroVM {
 
 func bootImage(t testing.TB, n *Network, kind, kernel, initrd, params string, disks []string) *MicroVM {
 	t.Helper()
-	port, _, _ := n.plug(t)
-	m := Machine{Type: kind, QMP: filepath.Join(t.TempDir(), "qmp")}
+	m := Machine{Type: kind}
 	driver := map[string]string{"q35": "virtio-blk-pci", "microvm": "virtio-blk-device"}[kind]
 	for i, disk := range disks {
 		m.Devices = append(m.Devices, "-drive", fmt.Sprintf("if=none,id=d%d,format=raw,file=%s", i, disk), "-device", fmt.Sprintf("%s,drive=d%d", driver, i))
 	}
-	vm := &MicroVM{net: n, console: newTranscript(), qmp: m, exited: make(chan struct{})}
-	vm.cmd = qemu(qemuDir(), append(m.arguments(port), "-kernel", kernel, "-initrd", initrd, "-append", kernelOptions+" "+params)...)
+	m.Devices = append(m.Devices, "-kernel", kernel, "-initrd", initrd, "-append", kernelOptions+" "+params)
+	return startMicroVM(t, n, m, bootLimit)
+}
+
+func startMicroVM(t testing.TB, n *Network, m Machine, limit time.Duration) *MicroVM {
+	t.Helper()
+	port, _, _ := n.plug(t)
+	m.QMP = filepath.Join(t.TempDir(), "qmp")
+	vm := &MicroVM{net: n, limit: limit, console: newTranscript(), qmp: m, exited: make(chan struct{})}
+	vm.cmd = qemu(qemuDir(), m.arguments(port)...)
 	vm.cmd.Stdout, vm.cmd.Stderr = vm.console, vm.console
 	if err := n.start(vm.cmd); err != nil {
 		t.Fatalf("start a microVM: %v", err)
@@ -105,7 +113,7 @@ func bootImage(t testing.TB, n *Network, kind, kernel, initrd, params string, di
 // WaitFor returns when the machine has printed text on its console.
 func (vm *MicroVM) WaitFor(t testing.TB, text string) {
 	t.Helper()
-	limit := time.After(bootLimit)
+	limit := time.After(vm.limit)
 	for {
 		said, more := vm.console.contains(text)
 		if said {
@@ -116,7 +124,7 @@ func (vm *MicroVM) WaitFor(t testing.TB, text string) {
 		case <-vm.exited:
 			t.Fatalf("the microVM ended before it said %q", text)
 		case <-limit:
-			t.Fatalf("the microVM did not say %q in %v", text, bootLimit)
+			t.Fatalf("the microVM did not say %q in %v", text, vm.limit)
 		}
 	}
 }
@@ -133,8 +141,8 @@ func (vm *MicroVM) PressPower(t testing.TB) {
 	vm.qmp.Monitor(t, "system_powerdown")
 	select {
 	case <-vm.exited:
-	case <-time.After(bootLimit):
-		t.Fatalf("the microVM did not go off in %v", bootLimit)
+	case <-time.After(vm.limit):
+		t.Fatalf("the microVM did not go off in %v", vm.limit)
 	}
 }
 
@@ -145,7 +153,7 @@ func (vm *MicroVM) Health(t testing.TB, code int) string {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		Dial: func(_, addr string) (net.Conn, error) { return vm.net.dial(addr) }}}
 	last := ""
-	for end := time.Now().Add(bootLimit); time.Now().Before(end); {
+	for end := time.Now().Add(vm.limit); time.Now().Before(end); {
 		answer, err := client.Get("http://" + MicroVMIP + ":9049/healthz")
 		if err != nil {
 			last = err.Error()
