@@ -31,7 +31,7 @@ const (
 type descriptors struct {
 	seed   maphash.Seed
 	shards []shard
-	losses atomic.Uint64 // of names, moved on before descriptors are forgotten
+	losses atomic.Uint64 // of nodes, moved on before descriptors are forgotten
 }
 
 // shard is the part of the cache for the nodes whose handles hash to it. Its
@@ -132,9 +132,10 @@ func (d *descriptors) any(handle []byte) *descriptor {
 // put gives fd to the cache and returns the descriptor to use, which is
 // another one if somebody was faster. The caller releases it.
 //
-// before is what losses was before fd was opened. If a name was lost since, it
-// may have been the last of this node, whose descriptors were forgotten without
-// this one: to keep it would keep a removed file on the disk.
+// before is what losses was before fd was opened. If a node was lost since, with
+// its last name or the last File after that, it may have been this one, whose
+// descriptors were forgotten without this one: to keep it would keep a removed file
+// on the disk.
 func (d *descriptors) put(handle []byte, a access, fd int, before uint64) *descriptor {
 	s := d.shard(handle)
 	s.lock()
@@ -248,6 +249,7 @@ func (d *descriptors) closed(handle []byte, a access) {
 	}
 	delete(s.open, string(handle))
 	if n.pin != nil {
+		d.losses.Add(1)
 		s.forgetNode(n.pin.key.handle)
 		n.pin.unuse()
 	}

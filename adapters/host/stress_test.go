@@ -99,3 +99,30 @@ func TestDescriptorThatARemovalOvertakesIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// The same, where the file was open when it was removed, and is closed meanwhile.
+func TestDescriptorThatTheLastCloseOvertakesIsNotKept(t *testing.T) {
+	bothKinds(t, func(t *testing.T, dir string, opts Options) {
+		opts.Exclusive = true
+		fs := serve(t, dir, opts)
+		n, f := create(t, fs.Root(), "file")
+		if _, err := fs.Root().Remove(ctx, vfs.Root, "file", false); err != nil {
+			t.Fatal(err)
+		}
+		losses := fs.fds.losses.Load()
+		path, err := fs.path(n.Handle())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := reopen(path.fd, readOnly.openFlags())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		fs.fds.put(n.Handle(), readOnly, fd, losses).release()
+		path.release()
+		if fs.fds.any(n.Handle()) != nil {
+			t.Error("the removed file is held")
+		}
+	})
+}
