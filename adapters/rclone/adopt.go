@@ -24,13 +24,17 @@ func (t *tree) adopt() {
 		}
 	}
 	for _, name := range names {
-		if err := t.adoptOne(name); err != nil {
-			t.ledger.log.Error().Str("file", "/"+name).Str("data", t.store.dataOf(name)).Str("reason", hide(err)).
-				Msg("a file that is not uploaded cannot be shown; its data is kept")
-		}
+		t.adoptOrTell(name)
 	}
 	if len(names) > 0 {
 		t.ledger.log.Info().Int("files", len(names)).Msg("the cache has files of an earlier start that are not uploaded")
+	}
+}
+
+func (t *tree) adoptOrTell(name string) {
+	if err := t.adoptOne(name); err != nil {
+		t.ledger.log.Error().Str("file", "/"+name).Str("data", t.store.dataOf(name)).Str("reason", hide(err)).
+			Msg("a file that is not uploaded cannot be shown; its data is kept")
 	}
 }
 

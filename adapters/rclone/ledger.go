@@ -139,7 +139,8 @@ func (l *ledger) remove(name string) {
 }
 
 // move enters what is at or below a name under another too, before it is
-// renamed. settle is to be called with whether it was.
+// renamed. settle is to be called with whether it was, and until then sweep looks
+// at neither: what the cache has at the new names may be of earlier files.
 func (l *ledger) move(from, to string) (settle func(moved bool), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,19 +154,25 @@ func (l *ledger) move(from, to string) (settle func(moved bool), err error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for old, new := range both {
-			if moved {
-				l.remove(old)
-			} else {
-				l.remove(new)
+			gone, stays := old, new
+			if !moved {
+				gone, stays = new, old
+			}
+			l.remove(gone)
+			if e := l.files[stays]; e != nil {
+				e.writers--
 			}
 		}
 	}
 	for old, new := range both {
+		l.files[old].writers++
 		l.remove(new) // of what is replaced
+		l.files[new] = &entry{writers: 1}
+	}
+	for old, new := range both {
 		if err := l.write(new, l.store.dataOf(old)); err != nil {
 			return settle, err
 		}
-		l.files[new] = &entry{}
 	}
 	return settle, nil
 }

@@ -256,33 +256,50 @@ func (t *tree) rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	settle, err := t.ledger.move(from, to)
 	if err == nil {
 		err = t.vfs.Rename(from, to)
 	}
+	waiting := t.ledger.below(to)
 	settle(err == nil)
+	release()
 	switch {
 	case err != nil:
 		t.relist(from)
 		t.relist(to)
 	case n.IsDir():
-		t.relocate(to)
+		t.relocate(to, waiting)
 	}
 	t.store.forgetDirs()
 	return err
 }
 
-// relocate has rclone list again the directories below one that was renamed, in
-// which there are files that are not uploaded: those still have the objects of
-// their old names, which may be others' by the time they are removed.
-func (t *tree) relocate(dir string) {
+// relocate puts right what rclone knows of a directory that was renamed, below
+// which there are files that are not uploaded.
+//
+// It should have kept the directories that such files are in, at whatever depth,
+// with all that is in them: those files have the objects of their old names still,
+// where there is nothing any more, or something else. So they are listed again.
+//
+// And it may have forgotten them with the files: it counts the files that only it
+// knows for each directory and those above it, and leaves the counts where they
+// are when a directory moves. Nobody would find the files until they are uploaded.
+func (t *tree) relocate(dir string, waiting []string) {
 	root, err := t.vfs.Root()
 	if err != nil {
 		return // it never is one
 	}
-	for _, name := range t.ledger.below(dir) {
-		root.ForgetPath(name, fs.EntryObject)
+	done := make(map[string]bool)
+	for _, name := range waiting {
+		for ; name != dir && !done[parent(name)]; name = parent(name) {
+			root.ForgetPath(name, fs.EntryObject) // lists its parent again
+			done[parent(name)] = true
+		}
+	}
+	for _, name := range waiting {
+		if _, err := t.vfs.Stat(name); errors.Is(err, os.ErrNotExist) && t.store.dirty(name) {
+			t.adoptOrTell(name)
+		}
 	}
 }
 
