@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,15 +26,9 @@ func TestRootSquash(t *testing.T) {
 	for _, vers := range []string{"4.1", "4.2"} {
 		t.Run(vers, func(t *testing.T) {
 			home := filepath.Join(dir, "v"+vers)
-			for path, mode := range map[string]os.FileMode{home: 0o755, home + "/public": 0o777 | os.ModeSticky} {
-				if err := os.Mkdir(path, 0o700); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chmod(path, mode); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := os.Chown(home, alice, alice); err != nil {
+			public := filepath.Join(home, "public")
+			err := errors.Join(os.MkdirAll(public, 0o700), os.Chmod(home, 0o755), os.Chmod(public, 0o777|os.ModeSticky), os.Chown(home, alice, alice))
+			if err != nil {
 				t.Fatal(err)
 			}
 			mnt := g.Mount(t, srv, "vers="+vers, "/data", "/mnt/"+vers) + "/v" + vers
