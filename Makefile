@@ -65,8 +65,8 @@ qemu: ## the tests with machines under QEMU, which mount virtio 9P devices
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMachine|^TestRealQEMU' ./tests/guest ./cmd/appliance/cli
 
-# Not part of make test: one emulated processor runs four domains, and takes five
-# minutes where nothing else runs.
+# Not part of make test: one emulated processor runs four domains, which takes more
+# than CI has.
 .PHONY: test-xen
 test-xen: ## the test with Xen's domains: an appliance domain, and others that mount
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils

@@ -34,7 +34,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	f.Var(&s.flags.Grace, "grace", "how long clients may reclaim after a restart")
 	f.Lookup("grace").DefValue = "1.5 leases"
 	f.StringVar(&s.flags.LogLevel, "log-level", s.flags.LogLevel, "what to log: debug, info, warn or error")
-	f.StringArrayVar(&s.p9, "p9", nil, "`address` to serve 9P on: tcp://IP:PORT, unix:///PATH, vsock://:PORT, virtio:///SOCKET?export=NAME&tag=TAG or xen:; may be repeated")
+	f.StringArrayVar(&s.p9, "p9", nil, "`address` to serve 9P on: tcp://IP:PORT, unix:///PATH, vsock://:PORT, virtio:///SOCKET?export=NAME&tag=TAG&guest=NAME or xen:; may be repeated")
 }
 
 // load reads the file, if any, lets the flags override it, and checks the

@@ -31,7 +31,7 @@ const (
 type Config struct {
 	Exports  []Export `yaml:"exports" doc:"File systems to serve. Without any, one in memory named mem."`
 	NFS      string   `yaml:"nfs" doc:"Address that serves NFS, as IP:PORT." default:"127.0.0.1:2049"`
-	P9       []string `yaml:"p9" doc:"Addresses that serve 9P: tcp://IP:PORT, unix:///PATH, vsock://:PORT, virtio:///SOCKET?export=NAME&tag=TAG or xen:. None without it."`
+	P9       []string `yaml:"p9" doc:"Addresses that serve 9P: tcp://IP:PORT, unix:///PATH, vsock://:PORT, virtio:///SOCKET?export=NAME&tag=TAG&guest=NAME or xen:. None without it."`
 	Admin    string   `yaml:"admin" doc:"Address that serves health, metrics and the control API, as IP:PORT, or off." default:"127.0.0.1:9049"`
 	Site     string   `yaml:"site" doc:"The site file of appliance host, for clients that are guests by name: @NAME, and guest=NAME of a virtio address."`
 	State    string   `yaml:"state" doc:"Directory of what must survive a restart. Without it: none if all exports are in memory, else /var/lib/fsva for root and $XDG_STATE_HOME/fsva for others."`
