@@ -33,6 +33,7 @@ func (w way) String() string { return w.export + "-" + w.vers }
 var (
 	everyWay = []way{{"host", "4.1"}, {"host", "4.2"}, {"mem", "4.2"}}
 	newestV4 = []way{{"host", "4.2"}, {"mem", "4.2"}}
+	inMemory = []way{{"mem", "4.2"}}
 	onDisk   = []way{{"host", "4.1"}, {"host", "4.2"}} // what survives the server
 )
 
