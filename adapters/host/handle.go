@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -59,23 +60,33 @@ func kernelHandleAt(dirFD int, name string, flags int) (handle []byte, mount int
 }
 
 // openKernelHandle returns a path descriptor of the node with that handle.
+//
+// ENOMEM is asked about again for a while: the kernel also says so of a handle
+// whose inode number is just being given to a new file (iget_locked finds the
+// inode I_CREATING, and ext4 takes its nil for want of memory). That is over
+// with the creation, and then the generation tells the handle stale.
 func (f *FS) openKernelHandle(handle []byte) (int, error) {
+	const tries, pause = 100, time.Millisecond
 	h := fileHandle{
 		size: uint32(len(handle) - kernelHeader),
 		typ:  int32(binary.BigEndian.Uint32(handle[1:])),
 	}
 	copy(h.bytes[:], handle[kernelHeader:])
-	fd, _, e := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(f.mountFD),
-		uintptr(unsafe.Pointer(&h)), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW)
-	switch e {
-	case 0:
-		return int(fd), nil
-	case unix.EINVAL: // a type or size no file system gives
-		return -1, vfs.EBADHANDLE
-	case unix.ENOENT:
-		return -1, vfs.ESTALE
+	for try := 1; ; try++ {
+		fd, _, e := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(f.mountFD),
+			uintptr(unsafe.Pointer(&h)), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW)
+		switch {
+		case e == 0:
+			return int(fd), nil
+		case e == unix.EINVAL: // a type or size no file system gives
+			return -1, vfs.EBADHANDLE
+		case e == unix.ENOENT:
+			return -1, vfs.ESTALE
+		case e != unix.ENOMEM || try == tries:
+			return -1, e
+		}
+		time.Sleep(pause)
 	}
-	return -1, e
 }
 
 // checkHandle returns EBADHANDLE for what this FS can never have given out.

@@ -215,4 +215,37 @@ var raceChecks = []check{
 			e.fails(err, vfs.ESTALE)
 		}
 	}},
+	{name: "of creations with the handles of what was removed leave those stale", run: func(e *env) {
+		var gone [racers][]byte
+		for i := range gone {
+			name := fmt.Sprint("gone", i)
+			gone[i] = e.file(e.root, name, "").Handle()
+			e.remove(e.root, name)
+		}
+		var done atomic.Bool
+		e.together(racers, func(i int) error {
+			if i > 0 {
+				for name := fmt.Sprint("new", i); !done.Load(); {
+					_, f, _, err := e.root.Create(e.ctx, root, name, mode(0o644), readWrite)
+					if err == nil {
+						err = f.Close()
+					}
+					if err == nil {
+						_, err = e.root.Remove(e.ctx, root, name, false)
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			defer done.Store(true)
+			for r := range 100 * rounds {
+				if _, err := e.fs.Resolve(e.ctx, gone[r%racers]); vfs.ErrnoOf(err) != vfs.ESTALE {
+					return fmt.Errorf("handle of a removed file: %w", err)
+				}
+			}
+			return nil
+		})
+	}},
 }
