@@ -24,8 +24,8 @@ import (
 
 // Main is the main function of a first process, and of the programs that the
 // kernel runs by path. It does not return if name, the program's name as it
-// was called, is one of them.
-func Main(name string, args []string) {
+// was called, is one of them. Otherwise it returns the arguments to go on with.
+func Main(name string, args []string) []string {
 	switch filepath.Base(name) {
 	case "init":
 		if os.Getpid() == 1 {
@@ -37,7 +37,10 @@ func Main(name string, args []string) {
 		os.Exit(signalInit(unix.SIGINT))
 	case "modprobe": // as request_module of the kernel calls it
 		os.Exit(modprobe(args))
+	case awaiting:
+		return await()
 	}
+	return args
 }
 
 // signalInit sends the first process a signal.
@@ -56,6 +59,11 @@ func Run() {
 	p, err := readParams()
 	problems = append(problems, err...)
 	prepare(p)
+	kids := newChildren()
+	early, earlyErr := startEarly(kids)
+	if earlyErr != nil { // then one is started in time
+		say("%v", earlyErr)
+	}
 	mods, kmodErr := openModules()
 	if kmodErr != nil {
 		problems = append(problems, kmodErr)
@@ -63,7 +71,6 @@ func Run() {
 		mods.loadAll()
 	}
 	go watchButtons(power)
-	kids := newChildren()
 	net, err := setUpNetwork(p)
 	problems = append(problems, err...)
 	s, err := setUp(p, mods, kids)
@@ -71,7 +78,7 @@ func Run() {
 	setClock()
 	net.await()
 
-	sup := &supervisor{kids: kids, setup: s, net: net, problems: problems}
+	sup := &supervisor{kids: kids, setup: s, net: net, problems: problems, early: early}
 	action := sup.run(power)
 	net.close()
 	shutDown(action)

@@ -50,16 +50,16 @@ func (c *children) reap() {
 	}
 }
 
-// start starts a program with the files as its standard ones. The channel
-// gives how it ended.
-func (c *children) start(path string, args []string, files ...*os.File) (pid int, ended <-chan syscall.WaitStatus, err error) {
+// start starts a program with a command line, its name first, and the files
+// as its first ones. The channel gives how it ended.
+func (c *children) start(path string, argv []string, files ...*os.File) (pid int, ended <-chan syscall.WaitStatus, err error) {
 	attr := &syscall.ProcAttr{Env: os.Environ(), Dir: "/", Sys: &syscall.SysProcAttr{Setsid: true}}
 	for _, f := range files {
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pid, err = syscall.ForkExec(path, append([]string{path}, args...), attr)
+	pid, err = syscall.ForkExec(path, argv, attr)
 	if err != nil {
 		return 0, nil, fmt.Errorf("start %s: %w", path, err)
 	}
@@ -70,7 +70,7 @@ func (c *children) start(path string, args []string, files ...*os.File) (pid int
 
 // runProgram runs a program to its end, with its output on the console.
 func (c *children) runProgram(path string, args ...string) error {
-	_, ended, err := c.start(path, args, os.Stdin, os.Stdout, os.Stderr)
+	_, ended, err := c.start(path, append([]string{path}, args...), os.Stdin, os.Stdout, os.Stderr)
 	if err != nil {
 		return err
 	}

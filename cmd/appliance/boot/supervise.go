@@ -34,11 +34,15 @@ type supervisor struct {
 	setup    setup
 	net      *network
 	problems []error // why nothing is to be served
+	early    *server // waits to be called, or nil
 }
 
 // run returns what is to become of the machine.
 func (s *supervisor) run(power <-chan request) action {
 	if len(s.problems) > 0 {
+		if s.early != nil {
+			s.early.dismiss()
+		}
 		return s.refuse(power)
 	}
 	delay := firstDelay
@@ -108,40 +112,40 @@ func (s *supervisor) pause(reasons []string, delay time.Duration, power <-chan r
 // serve runs appliance serve once. It returns why it ended, or what was asked
 // for and has been made way for.
 func (s *supervisor) serve(power <-chan request) (reasons []string, then action) {
-	out, outW, err := os.Pipe()
-	if err != nil {
-		return []string{err.Error()}, none
-	}
-	errs, errsW, err := os.Pipe()
-	if err != nil {
-		return []string{err.Error()}, none
-	}
-	pid, ended, err := s.kids.start(self, s.setup.args, os.Stdin, outW, errsW)
-	outW.Close()
-	errsW.Close()
+	srv, err := s.start()
 	if err != nil {
 		return []string{err.Error()}, none
 	}
 	said := &sayings{}
 	var readers sync.WaitGroup
-	readers.Go(func() { s.follow(out) })
-	readers.Go(func() { said.follow(errs) })
+	readers.Go(func() { s.follow(srv.out) })
+	readers.Go(func() { said.follow(srv.errs) })
 	for {
 		select {
-		case status := <-ended:
+		case status := <-srv.ended:
 			readers.Wait()
 			return said.reasons(status), none
 		case r := <-power:
 			if r.action == reload {
-				_ = unix.Kill(pid, unix.SIGHUP) // it may have just ended
+				_ = unix.Kill(srv.pid, unix.SIGHUP) // it may have just ended
 				continue
 			}
 			say("%s: appliance serve is asked to stop", r.why)
-			stop(pid, ended)
+			stop(srv.pid, srv.ended)
 			readers.Wait()
 			return nil, r.action
 		}
 	}
+}
+
+// start starts it, or calls the one that waits.
+func (s *supervisor) start() (*server, error) {
+	if early := s.early; early != nil {
+		s.early = nil
+		early.callWith(s.setup.args)
+		return early, nil
+	}
+	return startServer(s.kids, append([]string{self}, s.setup.args...))
 }
 
 // stop ends appliance serve, in order if it can be.

@@ -19,6 +19,6 @@ import (
 // it is the first process of a machine, or one of the programs that the kernel
 // looks for there, its name decides and not the command line.
 func Main() {
-	boot.Main(os.Args[0], os.Args[1:])
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	args := boot.Main(os.Args[0], os.Args[1:])
+	os.Exit(run(context.Background(), args, os.Stdout, os.Stderr))
 }
