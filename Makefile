@@ -93,7 +93,7 @@ test-start: ## each command of docs/start.md, as it stands there
 
 .PHONY: test-microvm
 test-microvm: microvm ## the tests with the appliance in a machine of its own, under QEMU
-	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
+	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils mkfs.xfs xfsprogs mkfs.btrfs btrfs-progs
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestMicroVM' ./tests/guest
 

@@ -55,6 +55,11 @@ done
 cp "$tree/lib/modules/$release"/modules.builtin* "$tree/lib/modules/$release/modules.order" "$root/lib/modules/$release"
 depmod -b "$root" "$release"
 (cd "$root/lib/modules/$release" && mkdir ../keep && mv kernel modules.dep modules.alias ../keep && rm -r ./* && mv ../keep/* . && rmdir ../keep)
+# What few machines load is packed; the appliance unpacks it when it is loaded.
+find "$root/lib/modules" -name '*.ko' -size +300k | while read -r file; do
+	lz4 -q -12 <"$file" >"$file.lz4"
+	rm "$file"
+done
 
 copy() { # FILE-IN-PACKAGES AS
 	for p in "$work"/*; do
@@ -73,8 +78,9 @@ done
 
 cp "$image" "$out/vmlinuz"
 (cd "$here_root" && go run ./images/initramfs -time "$epoch" "$root") >"$work/initramfs"
-# LZ4 of the kernel's own kind: the machine waits for the unpacking at each start.
-lz4 -q -l -12 -f "$work/initramfs" "$out/initramfs.img"
+# Not packed: the machine would wait for the unpacking at each start, even of LZ4
+# longer than for the copy of what is larger.
+cp "$work/initramfs" "$out/initramfs.img"
 size=$(($(stat -c %s "$out/vmlinuz") + $(stat -c %s "$out/initramfs.img")))
 echo "microVM: Linux $release, $((size >> 10)) KiB: $out/vmlinuz and $out/initramfs.img"
 [ $size -le $max ] || { echo "the microVM is larger than $((max >> 20)) MiB" >&2; exit 1; }

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
+	"github.com/pierrec/lz4/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -109,16 +112,38 @@ func (m *modules) load(name string) error {
 	return nil
 }
 
+// insert gives the kernel a module's file. A large one is there compressed, as
+// images/microvm/build.sh says.
 func insert(file string) error {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return insertCompressed(file + ".lz4")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unlessLoaded(unix.FinitModule(int(f.Fd()), "", 0))
+}
+
+func insertCompressed(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	image, err := io.ReadAll(lz4.NewReader(f))
+	if err != nil {
 		return err
 	}
-	return nil
+	return unlessLoaded(unix.InitModule(image, ""))
+}
+
+func unlessLoaded(err error) error {
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
 }
 
 // loadAlias loads what matches a device's alias or is called so. It is an
