@@ -27,7 +27,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -75,11 +74,15 @@ type Export struct {
 type Config struct {
 	// Health returns the reasons why the appliance cannot serve now, none
 	// if it can.
-	Health     func() []string
-	Status     func() Status
-	Exports    func(context.Context) []Export
-	Collectors []prometheus.Collector // beside those of the Go runtime, the process and Counts
-	Log        zerolog.Logger
+	Health  func() []string
+	Status  func() Status
+	Exports func(context.Context) []Export
+	Log     zerolog.Logger
+
+	// Metrics appends whole families to a page of package exposition, other
+	// ones than those of the Go runtime, the process and Status; nil for
+	// none.
+	Metrics func(page []byte) []byte
 
 	// What the control socket is for.
 	Add    func(ctx context.Context, export string) error
@@ -102,16 +105,12 @@ type Server struct {
 	control http.Server
 }
 
-// New makes a Server; it fails if two collectors have a metric in common.
-func New(cfg Config) (*Server, error) {
-	metrics, err := metricsHandler(&cfg)
-	if err != nil {
-		return nil, err
-	}
+// New makes a Server.
+func New(cfg Config) *Server {
 	s := &Server{cfg: cfg}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.health)
-	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /metrics", metricsHandler(&s.cfg))
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		s.reply(w, http.StatusOK, s.cfg.Status())
 	})
@@ -120,7 +119,7 @@ func New(cfg Config) (*Server, error) {
 	})
 	s.bound(&s.http, mux)
 	s.bound(&s.control, s.changes())
-	return s, nil
+	return s
 }
 
 // bound has h answer on srv, within bounds.

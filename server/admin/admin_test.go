@@ -7,21 +7,21 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/server/exposition"
+	"github.com/fsva/fsva/server/exposition/expositiontest"
 )
 
 // start serves cfg on a free port until the test ends.
 func start(t *testing.T, cfg Config) (addr string) {
 	t.Helper()
 	cfg.Log = zerolog.Nop()
-	s, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,33 +82,79 @@ func TestHealthIsOKOrNamesTheReasons(t *testing.T) {
 	}
 }
 
-func TestMetricsShowCountsAndCollectors(t *testing.T) {
+func TestMetricsShowStatusRuntimeAndProcess(t *testing.T) {
 	cfg := config()
-	calls := prometheus.NewCounter(prometheus.CounterOpts{Name: "fsva_calls_total", Help: "Calls."})
-	calls.Add(17)
-	cfg.Collectors = []prometheus.Collector{calls}
-	_, body := get(t, "http://"+start(t, cfg)+"/metrics")
-	for _, line := range []string{
-		`fsva_build_info{version="v9"} 1`, "fsva_start_time_seconds 1000", "fsva_in_grace 0",
-		"fsva_connections 1", "fsva_clients 2", "fsva_sessions 3", "fsva_opens 4", "fsva_locks 5",
-		"fsva_calls_total 17",
+	calls := exposition.Family{Name: "fsva_calls_total", Help: "Calls.", Type: exposition.Counter}
+	cfg.Metrics = func(page []byte) []byte { return calls.AppendValue(calls.AppendHeader(page), 17) }
+	res, err := http.Get("http://" + start(t, cfg) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got := res.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
+		t.Errorf("content type %q", got)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := expositiontest.Parse(string(body))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, body)
+	}
+	for sample, want := range map[string]float64{
+		`fsva_build_info{version="v9"}`: 1, "fsva_start_time_seconds": 1000, "fsva_in_grace": 0,
+		"fsva_connections": 1, "fsva_clients": 2, "fsva_sessions": 3, "fsva_opens": 4, "fsva_locks": 5,
+		"fsva_calls_total": 17,
 	} {
-		if !strings.Contains(body, line+"\n") {
-			t.Errorf("no line %q", line)
+		if got, ok := page.Samples[sample]; !ok || got != want {
+			t.Errorf("%s %v (%t), want %v", sample, got, ok, want)
+		}
+		family, _, _ := strings.Cut(sample, "{")
+		if page.Help[family] == "" || page.Types[family] == "" {
+			t.Errorf("%s: help %q, type %q", family, page.Help[family], page.Types[family])
 		}
 	}
-	for _, name := range []string{"go_goroutines ", "process_open_fds "} {
-		if !strings.Contains(body, "\n"+name) {
-			t.Errorf("no metric %q", name)
+	// Names that dashboards and alerts for programs in Go ask for.
+	for _, name := range []string{
+		"go_goroutines", "go_threads", "go_gc_duration_seconds_count", "go_memstats_alloc_bytes", "go_memstats_heap_inuse_bytes",
+		"go_memstats_sys_bytes", "process_cpu_seconds_total", "process_max_fds", "process_open_fds",
+		"process_resident_memory_bytes", "process_start_time_seconds", "process_virtual_memory_bytes",
+	} {
+		if _, ok := page.Samples[name]; !ok {
+			t.Errorf("no %s", name)
 		}
 	}
 }
 
-func TestTwoCollectorsOfOneNameAreRefused(t *testing.T) {
+func TestTooManyScrapesAtOnceAreRefused(t *testing.T) {
 	cfg := config()
-	cfg.Collectors = []prometheus.Collector{prometheus.NewCounter(prometheus.CounterOpts{Name: "fsva_clients", Help: "Other."})}
-	if _, err := New(cfg); err == nil {
-		t.Error("accepted")
+	begun, end := make(chan struct{}), make(chan struct{})
+	cfg.Metrics = func(page []byte) []byte {
+		begun <- struct{}{}
+		<-end
+		return page
+	}
+	url := "http://" + start(t, cfg) + "/metrics"
+	var scrapes sync.WaitGroup
+	for range maxScrapes {
+		scrapes.Go(func() {
+			if status, _ := get(t, url); status != http.StatusOK {
+				t.Errorf("scrape: %d", status)
+			}
+		})
+	}
+	for range maxScrapes {
+		<-begun
+	}
+	if status, _ := get(t, url); status != http.StatusServiceUnavailable {
+		t.Errorf("one too many: %d", status)
+	}
+	close(end)
+	scrapes.Wait()
+	go func() { <-begun }()
+	if status, _ := get(t, url); status != http.StatusOK {
+		t.Errorf("after the others: %d", status)
 	}
 }
 

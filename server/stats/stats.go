@@ -4,7 +4,7 @@
 // An [Ops] belongs to one server and is shared by all its connections.
 // [Ops.Observe] is on the path of every operation, so it takes no lock and
 // allocates nothing; reading, by [Ops.Snapshot] for a person and
-// [Ops.Collector] for Prometheus, pays for that with sums that may be an
+// [AppendMetrics] for Prometheus, pays for that with sums that may be an
 // operation or two apart from each other.
 package stats
 

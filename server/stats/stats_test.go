@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/fsva/fsva/server/exposition/expositiontest"
 )
 
 func opName(op uint32) string { return fmt.Sprintf("OP%d", op) }
@@ -88,40 +87,37 @@ func TestObserveAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestCollector(t *testing.T) {
+func TestMetricsOfAllProtocolsShareTheFamilies(t *testing.T) {
 	o := NewOps(3, opName)
 	o.Observe(2, 0, 2*time.Microsecond)
 	o.Observe(2, 70, 2*time.Hour)
-	reg := prometheus.NewPedanticRegistry()
-	for _, proto := range []string{"nfs4", "nfs3"} { // both in one registry
-		if err := reg.Register(o.Collector(proto)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	families, err := reg.Gather()
+	other := NewOps(3, opName)
+	other.Observe(1, 0, time.Second)
+	text := AppendMetrics(nil, map[string]*Ops{"nfs4": o, "9p": other})
+	page, err := expositiontest.Parse(string(text))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, text)
 	}
-	var got strings.Builder
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			labels := ""
-			for _, l := range m.GetLabel() {
-				labels += " " + l.GetName() + "=" + l.GetValue()
-			}
-			h := m.GetHistogram()
-			fmt.Fprintf(&got, "%s%s: %v %d/%d\n", f.GetName(), labels, m.GetCounter().GetValue(), h.GetSampleCount(), len(h.GetBucket()))
+	for sample, want := range map[string]float64{
+		`fsva_nfs_ops_total{op="OP1",proto="9p",status="OK"}`:          1,
+		`fsva_nfs_ops_total{op="OP2",proto="nfs4",status="OK"}`:        1,
+		`fsva_nfs_ops_total{op="OP2",proto="nfs4",status="70"}`:        1,
+		`fsva_nfs_op_seconds_bucket{op="OP2",proto="nfs4",le="1e-06"}`: 0,
+		`fsva_nfs_op_seconds_bucket{op="OP2",proto="nfs4",le="2e-06"}`: 1,
+		`fsva_nfs_op_seconds_bucket{op="OP2",proto="nfs4",le="+Inf"}`:  2,
+		`fsva_nfs_op_seconds_sum{op="OP2",proto="nfs4"}`:               7200.000002,
+		`fsva_nfs_op_seconds_count{op="OP2",proto="nfs4"}`:             2,
+		`fsva_nfs_op_seconds_count{op="OP1",proto="9p"}`:               1,
+	} {
+		if got, ok := page.Samples[sample]; !ok || got != want {
+			t.Errorf("%s %v (%t), want %v", sample, got, ok, want)
 		}
 	}
-	want := `fsva_nfs_op_seconds op=OP2 proto=nfs3: 0 2/24
-fsva_nfs_op_seconds op=OP2 proto=nfs4: 0 2/24
-fsva_nfs_ops_total op=OP2 proto=nfs3 status=70: 1 0/0
-fsva_nfs_ops_total op=OP2 proto=nfs3 status=OK: 1 0/0
-fsva_nfs_ops_total op=OP2 proto=nfs4 status=70: 1 0/0
-fsva_nfs_ops_total op=OP2 proto=nfs4 status=OK: 1 0/0
-`
-	if got.String() != want {
-		t.Errorf("got:\n%swant:\n%s", &got, want)
+	if n, want := len(page.Samples), 3+2*(numBuckets+3); n != want {
+		t.Errorf("%d samples, want %d", n, want)
+	}
+	if page.Types["fsva_nfs_ops_total"] != "counter" || page.Types["fsva_nfs_op_seconds"] != "histogram" {
+		t.Errorf("types %v", page.Types)
 	}
 }
 

@@ -27,20 +27,16 @@ func tellHealth(address string, reasons []string) (*health, error) {
 	if err != nil {
 		return h, err
 	}
-	server, err := admin.New(admin.Config{
+	h.server = admin.New(admin.Config{
 		Health:  func() []string { return reasons },
 		Status:  func() admin.Status { return admin.Status{PID: 1, NFS: config.Off, Admin: address} },
 		Exports: func(context.Context) []admin.Export { return nil },
 		Log:     zerolog.Nop(),
 	})
-	if err != nil {
-		l.Close()
-		return h, err
-	}
-	h.server, h.done = server, make(chan struct{})
+	h.done = make(chan struct{})
 	go func() {
 		defer close(h.done)
-		_ = server.Serve(l) // ends by close
+		_ = h.server.Serve(l) // ends by close
 	}()
 	return h, nil
 }

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/fsva/fsva/cmd/appliance/config"
@@ -135,14 +134,11 @@ func (a *appliance) serveAdmin(context.Context) error {
 	if a.adminListener == nil {
 		return nil
 	}
-	server, err := admin.New(admin.Config{
+	server := admin.New(admin.Config{
 		Health: a.health, Status: a.status, Exports: a.exports.list, Log: a.log,
-		Collectors: []prometheus.Collector{a.ops.Collector("nfs4"), a.p9Ops.Collector("9p")},
-		Add:        a.exports.add, Remove: a.exports.remove, Reload: a.reload,
+		Metrics: a.metrics,
+		Add:     a.exports.add, Remove: a.exports.remove, Reload: a.reload,
 	})
-	if err != nil {
-		return err
-	}
 	a.run("admin", func() error { return server.Serve(a.adminListener) }, server.Shutdown)
 	if a.control != nil {
 		a.run("control", func() error { return server.ServeControl(a.control) }, server.ShutdownControl)
@@ -215,6 +211,11 @@ func (a *appliance) status() admin.Status {
 	st.Connections = a.rpc.Conns() + a.p9.Clients()
 	st.Clients, st.Sessions, st.Opens, st.Locks = a.nfs.Clients().Counts()
 	return st
+}
+
+// metrics is what the control address tells beside the status.
+func (a *appliance) metrics(page []byte) []byte {
+	return stats.AppendMetrics(page, map[string]*stats.Ops{"nfs4": a.ops, "9p": a.p9Ops})
 }
 
 // controlPath is where the control socket is, empty if there is none.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/fsva/fsva/server/admin"
+	"github.com/fsva/fsva/server/exposition/expositiontest"
 	"github.com/fsva/fsva/tests/nfs41"
 )
 
@@ -153,6 +154,9 @@ func TestHealthAndMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, body := get(t, "http://"+p.admin+"/metrics")
+	if _, err := expositiontest.Parse(body); err != nil {
+		t.Fatalf("%v\n%s", err, body)
+	}
 	for _, name := range []string{
 		"fsva_clients 1", "fsva_sessions 1", "fsva_opens 0", "fsva_connections 1", "go_goroutines ", "process_open_fds ",
 		`fsva_nfs_ops_total{op="LOOKUP",proto="nfs4",status="NFS4ERR_NOENT"} 1`,
