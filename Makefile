@@ -136,7 +136,7 @@ image: ## build the appliance as a disk image with Debian, images/out/appliance.
 	images/build.sh images/out
 
 .PHONY: test-image
-test-image: image ## the tests with the disk image, under QEMU, ten minutes
+test-image: image ## the tests with the disk image, under QEMU, eight minutes
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils xorriso xorriso ssh openssh-client qemu-img qemu-utils sfdisk fdisk /usr/share/ovmf/OVMF.fd ovmf
 	tests/guest/qemu.sh $(FSVA_QEMU)
 	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 $(GUESTFLAGS) -run '^TestDiskImage' ./tests/guest
