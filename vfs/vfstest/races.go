@@ -28,6 +28,25 @@ func (e *env) together(n int, f func(i int) error) {
 	}
 }
 
+// churn makes files and removes them until done, the r-th with the name that
+// nameOf gives.
+func (e *env) churn(done *atomic.Bool, nameOf func(r int) string) error {
+	for r := 0; !done.Load(); r++ {
+		name := nameOf(r)
+		_, f, _, err := e.root.Create(e.ctx, root, name, mode(0o644), readWrite)
+		if err == nil {
+			err = f.Close()
+		}
+		if err == nil {
+			_, err = e.root.Remove(e.ctx, root, name, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // allow drops the errors that a race may bring.
 func allow(err error, errnos ...vfs.Errno) error {
 	if slices.Contains(errnos, vfs.ErrnoOf(err)) {
@@ -150,20 +169,7 @@ var raceChecks = []check{
 		var done atomic.Bool
 		e.together(3, func(i int) error {
 			if i > 0 {
-				for r := 0; !done.Load(); r++ {
-					name := fmt.Sprintf("churn%d.%d", i, r%20)
-					_, f, _, err := e.root.Create(e.ctx, root, name, mode(0o644), readWrite)
-					if err == nil {
-						err = f.Close()
-					}
-					if err == nil {
-						_, err = e.root.Remove(e.ctx, root, name, false)
-					}
-					if err != nil {
-						return err
-					}
-				}
-				return nil
+				return e.churn(&done, func(r int) string { return fmt.Sprintf("churn%d.%d", i, r%20) })
 			}
 			defer done.Store(true)
 			for range 20 {
@@ -225,19 +231,7 @@ var raceChecks = []check{
 		var done atomic.Bool
 		e.together(racers, func(i int) error {
 			if i > 0 {
-				for name := fmt.Sprint("new", i); !done.Load(); {
-					_, f, _, err := e.root.Create(e.ctx, root, name, mode(0o644), readWrite)
-					if err == nil {
-						err = f.Close()
-					}
-					if err == nil {
-						_, err = e.root.Remove(e.ctx, root, name, false)
-					}
-					if err != nil {
-						return err
-					}
-				}
-				return nil
+				return e.churn(&done, func(int) string { return fmt.Sprint("new", i) })
 			}
 			defer done.Store(true)
 			for r := range 100 * rounds {
