@@ -4,8 +4,8 @@ FUZZTIME ?= 3s
 BENCHFLAGS ?=
 
 # Guests are heavy, but some only wait for a lease to end: four at a time on the
-# two cores that CI has.
-GUESTFLAGS ?= -v -parallel 4 -timeout 35m
+# two cores that CI has. Without -v, what CI prints ends with what failed.
+GUESTFLAGS ?= -parallel 4 -timeout 35m
 
 packages = go list ./... | grep -v /tests/guest
 
@@ -71,7 +71,7 @@ SKIP ?= ^$$
 qemu: ## the tests with machines under QEMU, which mount virtio 9P devices
 	tests/guest/install.sh mmdebstrap mmdebstrap xz xz-utils
 	tests/guest/qemu.sh $(FSVA_QEMU)
-	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 -v -parallel 2 -timeout 35m -run '^TestMachine|^TestRealQEMU' -skip '$(SKIP)' ./tests/guest ./cmd/appliance/cli
+	FSVA_QEMU=$(FSVA_QEMU) FSVA_REQUIRE_QEMU=1 go test -count=1 -parallel 2 -timeout 35m -run '^TestMachine|^TestRealQEMU' -skip '$(SKIP)' ./tests/guest ./cmd/appliance/cli
 
 # One emulated processor runs four domains: 2 minutes where nothing else runs.
 .PHONY: test-xen

@@ -11,12 +11,16 @@ import (
 )
 
 const (
-	// Lease is the lease time that appliances give in tests, and also the
-	// length of their grace period.
+	// Lease is the lease time that appliances give in tests.
 	Lease = 10 * time.Second
 
-	readyLimit = 20 * time.Second
-	stopLimit  = 20 * time.Second
+	// grace is long enough for a guest that is idle, and so learns of a restart
+	// when it renews its lease, after two thirds of it; and then has to reconnect
+	// while others have the processors.
+	grace = 2 * Lease
+
+	readyLimit = time.Minute
+	stopLimit  = time.Minute
 )
 
 // Appliance is a server under test.
@@ -59,7 +63,7 @@ func StartSecondAppliance(t testing.TB, n *Network, flags ...string) *Appliance 
 func startAppliance(t testing.TB, n *Network, ip string, flags []string) *Appliance {
 	t.Helper()
 	args := append([]string{"serve", "--nfs", ip + ":2049", "--p9", "tcp://" + ip + ":564", "--admin", "off", "--state", t.TempDir(),
-		"--lease", Lease.String(), "--grace", Lease.String()}, flags...)
+		"--lease", Lease.String(), "--grace", grace.String()}, flags...)
 	return launch(t, n, ip, args)
 }
 

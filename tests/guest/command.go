@@ -12,7 +12,7 @@ import (
 )
 
 // runLimit is how long a script may take that says nothing else.
-const runLimit = 3 * time.Minute
+const runLimit = 5 * time.Minute
 
 // Command is a shell script that runs in a guest.
 type Command struct {

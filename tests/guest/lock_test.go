@@ -8,7 +8,7 @@ import (
 )
 
 // moment is how long a guest may take for something that waits for nothing.
-const moment = 30 * time.Second
+const moment = time.Minute
 
 // pair is a file that two guests lock.
 type pair struct {

@@ -67,11 +67,11 @@ func TestMicroVMIsKilledWhileAGuestWrites(t *testing.T) {
 					sleep 0.2
 				done
 				flock -n 9`)
-			work.WaitFor(t, "round 20\n", time.Minute)
+			work.WaitFor(t, "round 20\n", 3*time.Minute)
 			vm.Kill()
 			vm = guest.BootMicroVM(t, n, kind, params, disk)
 			vm.WaitFor(t, "data disk vda")
-			work.Wait(t, 2*time.Minute)
+			work.Wait(t, 5*time.Minute)
 			g.Run(t, `[ "$(cat /mnt/1/before)" = before ]
 				for i in $(seq 60); do echo line $i; done | cmp - /mnt/1/log
 				umount /mnt/1`)

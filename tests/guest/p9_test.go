@@ -77,7 +77,7 @@ func Test9PWorkloads(t *testing.T) {
 			}
 			each9P(t, ways, func(t *testing.T, s site) {
 				s.g.Run(t, "touch "+doneFile)
-				w.check(t, s, w.start(t, s).Wait(t, 5*time.Minute))
+				w.check(t, s, w.start(t, s).Wait(t, workLimit))
 			})
 		})
 	}

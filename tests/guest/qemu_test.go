@@ -112,10 +112,10 @@ func TestMachineIsPausedInTheMiddleOfItsWork(t *testing.T) {
 			echo round $i
 		done`)
 	for i := range 8 {
-		work.WaitFor(t, fmt.Sprintf("round %d\n", 4*i+1), time.Minute)
+		work.WaitFor(t, fmt.Sprintf("round %d\n", 4*i+1), 3*time.Minute)
 		m.Monitor(t, "stop", "cont")
 	}
-	work.Wait(t, 2*time.Minute)
+	work.Wait(t, 5*time.Minute)
 }
 
 func TestMachineThatIsKilledMakesRoomForAnother(t *testing.T) {
@@ -126,7 +126,7 @@ func TestMachineThatIsKilledMakesRoomForAnother(t *testing.T) {
 		g := guest.BootMachine(t, n, m)
 		g.Run(t, s.mount())
 		work := g.Start(t, `while :; do dd if=/dev/zero of=/mnt/share/file bs=64k count=64 2>/dev/null; echo round; done`)
-		work.WaitFor(t, "round", time.Minute)
+		work.WaitFor(t, "round", 3*time.Minute)
 		g.Kill()
 	}
 }
@@ -161,7 +161,7 @@ func TestMachineMountsThroughARelay(t *testing.T) {
 	// The mount does not outlive the appliance; the device does.
 	srv.Crash(t)
 	g.Start(t, "ls /mnt/tcp")
-	relay.WaitForLog(t, "stopped until the guest resets it", time.Minute)
+	relay.WaitForLog(t, "stopped until the guest resets it", 3*time.Minute)
 	g.Reboot(t)
 	g.Run(t, a.mount()+`[ -f /mnt/tcp/copy ]`)
 }
