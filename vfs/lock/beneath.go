@@ -28,7 +28,7 @@ func WithBeneath(b Beneath) func(*Table) {
 type beneath struct {
 	find Beneath // may be nil
 
-	mu    sync.Mutex // guards files; a leaf
+	mu    sync.Mutex // guards files
 	files map[Key]*sharedFile
 }
 
@@ -87,30 +87,36 @@ func (t *Table) enterShared(ctx context.Context, k Key, create bool) (*sharedFil
 // leaveShared ends what enterShared began. The last one closes the locks beneath, unless
 // there are any.
 func (t *Table) leaveShared(k Key, f *sharedFile) {
-	held := false
-	t.peek(k, func(f *file) { held = f.locks != nil && len(f.locks.owners) > 0 })
 	f.mu.Unlock()
-	b := &t.beneath
-	b.mu.Lock()
-	f.refs--
-	last := f.refs == 0 && !held
-	if last {
-		delete(b.files, k)
-	}
-	b.mu.Unlock()
-	if last {
+	if t.forgetShared(k, f) {
 		f.under.Close() // nothing is held by it any more
 	}
+}
+
+// forgetShared ends a call, and says if it was the last one and nothing is held
+// of the file. Only while no call is under way does the answer stay true.
+func (t *Table) forgetShared(k Key, f *sharedFile) bool {
+	b := &t.beneath
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f.refs--; f.refs > 0 {
+		return false
+	}
+	held := false
+	t.peek(k, func(own *file) { held = own.locks != nil && len(own.locks.owners) > 0 })
+	if !held {
+		delete(b.files, k)
+	}
+	return !held
 }
 
 // lockShared is Lock on a file with locks beneath. Nothing changes meanwhile in
 // the table, so that what was checked first is still so in the end.
 func (t *Table) lockShared(ctx context.Context, f *sharedFile, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
-	by, err := t.testOwn(ctx, k, owner, r, typ)
-	if by != nil || err != nil {
-		return by, err
+	if by := t.testOwn(k, owner, r, typ); by != nil {
+		return by, nil
 	}
-	err = f.set(ctx, r, kindOf(typ))
+	err := f.set(ctx, r, kindOf(typ))
 	if errors.Is(err, vfs.EAGAIN) {
 		by, err := f.test(ctx, r, typ)
 		if by == nil && err == nil { // gone meanwhile

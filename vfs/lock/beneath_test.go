@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -151,6 +152,66 @@ func TestWhoWaitsGetsALockThatWasHeldOutside(t *testing.T) {
 	if err := a.LockWait(ended, key("f"), x, whole, Write); !errors.Is(err, context.Canceled) {
 		t.Errorf("a wait that was ended: %v", err)
 	}
+}
+
+// Who gives way takes the same locks of the table as who asks.
+func TestSilentClientGivesWayOnASharedFile(t *testing.T) {
+	asks := map[string]func(*Table, Owner) (*Holder, error){
+		"lock": func(a *Table, o Owner) (*Holder, error) { return a.Lock(ctx, key("f"), o, whole, Write) },
+		"test": func(a *Table, o Owner) (*Holder, error) { return a.Test(ctx, key("f"), o, whole, Write) },
+		"wait": func(a *Table, o Owner) (*Holder, error) { return nil, a.LockWait(ctx, key("f"), o, whole, Write) },
+	}
+	for name, ask := range asks {
+		t.Run(name, func(t *testing.T) {
+			k := &kernel{Table: NewTable()}
+			a := k.appliance("a")
+			c := newClient(a, "silent")
+			mustLock(t, a, key("f"), Owner{c, "x"}, whole, Write)
+			c.silent.Store(true)
+			if by, err := ask(a, owner(a, "y")); by != nil || err != nil {
+				t.Errorf("in the way is %v, %v", by, err)
+			}
+			if c.expired.Load() != 1 {
+				t.Errorf("the silent client was asked %d times to give way", c.expired.Load())
+			}
+		})
+	}
+}
+
+// What is held stays held beneath, whoever else asks meanwhile.
+func TestLockBeneathIsKeptWhileOthersTest(t *testing.T) {
+	k := &kernel{Table: NewTable()}
+	a := k.appliance("a")
+	x, y, elsewhere := owner(a, "x"), owner(a, "y"), Owner{&client{}, "elsewhere"}
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if _, err := a.Test(ctx, key("f"), y, whole, Write); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 20000 {
+		mustLock(t, a, key("f"), x, whole, Write)
+		if by, err := k.Test(ctx, key("f"), elsewhere, whole, Write); by == nil || err != nil {
+			t.Errorf("the lock is not held beneath: %v, %v", by, err)
+			break
+		}
+		if err := a.Unlock(key("f"), x, whole); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	asking.Wait()
 }
 
 func TestFileThatIsNotSharedHasNothingBeneath(t *testing.T) {

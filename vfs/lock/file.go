@@ -58,6 +58,14 @@ func (f *file) obstacle(owner Owner, r Range, typ Type) *span {
 	return f.locks.first(owner, r, typ)
 }
 
+// blocker is obstacle, as a Holder.
+func (f *file) blocker(owner Owner, r Range, typ Type) *Holder {
+	if s := f.obstacle(owner, r, typ); s != nil {
+		return s.holder()
+	}
+	return nil
+}
+
 // none is the Type of bytes that are not locked.
 const none Type = 0xff
 

@@ -79,7 +79,8 @@ var (
 // Table holds all locks. Its methods may be called from many goroutines; none
 // calls a Client, or a function it was given, with a lock of its own held.
 //
-// Locks are taken in the order sharedFile.mu, waiting, one shard.mu, index.mu.
+// Locks are taken in the order sharedFile.mu, waiting, beneath.mu, one shard.mu,
+// index.mu.
 type Table struct {
 	seed    maphash.Seed
 	shards  [64]shard
@@ -236,61 +237,58 @@ func (t *Table) Lock(ctx context.Context, k Key, owner Owner, r Range, typ Type)
 	if owner == (Owner{}) {
 		return nil, vfs.EINVAL
 	}
-	shared, err := t.enterShared(ctx, k, true)
-	if err != nil {
-		return nil, err
-	}
-	if shared != nil {
-		defer t.leaveShared(k, shared)
-		return t.lockShared(ctx, shared, k, owner, r, typ)
-	}
-	return t.obstacle(ctx, func() (s *span, err error) {
+	return t.obstacle(ctx, func() (by *Holder, err error) {
+		shared, err := t.enterShared(ctx, k, true)
+		if err != nil {
+			return nil, err
+		}
+		if shared != nil {
+			defer t.leaveShared(k, shared)
+			return t.lockShared(ctx, shared, k, owner, r, typ)
+		}
 		t.on(k, func(f *file) {
-			if s = f.obstacle(owner, r, typ); s == nil {
+			if by = f.blocker(owner, r, typ); by == nil {
 				err = f.lock(owner, r, typ)
 			}
 		})
-		return s, err
+		return by, err
 	})
 }
 
 // Test returns a lock that would be in the way of Lock, nil if there is none.
 // Errors are Client.Expire's.
 func (t *Table) Test(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
-	shared, err := t.enterShared(ctx, k, true)
-	if err != nil {
-		return nil, err
-	}
-	if shared != nil {
-		defer t.leaveShared(k, shared)
-	}
-	by, err := t.testOwn(ctx, k, owner, r, typ)
-	if by == nil && err == nil && shared != nil {
-		return shared.test(ctx, r, typ)
-	}
-	return by, err
-}
-
-// testOwn is Test of the table's own locks.
-func (t *Table) testOwn(ctx context.Context, k Key, owner Owner, r Range, typ Type) (*Holder, error) {
-	return t.obstacle(ctx, func() (s *span, err error) {
-		t.peek(k, func(f *file) { s = f.obstacle(owner, r, typ) })
-		return s, nil
+	return t.obstacle(ctx, func() (*Holder, error) {
+		shared, err := t.enterShared(ctx, k, true)
+		if err != nil {
+			return nil, err
+		}
+		if shared != nil {
+			defer t.leaveShared(k, shared)
+		}
+		by := t.testOwn(k, owner, r, typ)
+		if by == nil && shared != nil {
+			return shared.test(ctx, r, typ)
+		}
+		return by, nil
 	})
 }
 
+// testOwn returns one of the table's own locks that is in the way.
+func (t *Table) testOwn(k Key, owner Owner, r Range, typ Type) (by *Holder) {
+	t.peek(k, func(f *file) { by = f.blocker(owner, r, typ) })
+	return by
+}
+
 // obstacle runs try until the lock that is in its way is no courtesy, and
-// returns that.
-func (t *Table) obstacle(ctx context.Context, try func() (*span, error)) (*Holder, error) {
-	var by *Holder
-	err := t.settle(ctx, func() (Owner, error) {
-		by = nil
-		s, err := try()
-		if s == nil {
-			return Owner{}, err
+// returns that. Between two tries no lock of the table's is held: who gives way
+// takes the same ones.
+func (t *Table) obstacle(ctx context.Context, try func() (*Holder, error)) (by *Holder, err error) {
+	err = t.settle(ctx, func() (owner Owner, err error) {
+		if by, err = try(); by != nil {
+			owner = by.Owner
 		}
-		by = s.holder()
-		return by.Owner, nil
+		return owner, err
 	})
 	if err != nil {
 		return nil, err
