@@ -4,6 +4,7 @@
 //	qemu.go     what a machine is made of, and QEMU's arguments for it
 //	find.go     which QEMU there is, and what it can
 //	monitor.go  what QEMU is told while it runs, by its machine protocol (QMP)
+//	console.go  the log of what the console says
 //	run.go      the life of the process
 //
 // Who calls brings what the machine needs: its tap, its sockets, and whoever
@@ -29,7 +30,7 @@ type Machine struct {
 	Tap                    string
 	MAC                    net.HardwareAddr
 	P9                     []P9
-	QMP, Console, Log      string   // paths: monitor, console, and what the console said
+	QMP, Console, Log      string   // paths: monitor, console, and the end of what the console said
 	Args                   []string // further arguments of QEMU
 }
 
@@ -64,10 +65,13 @@ func (m *Machine) Arguments() []string {
 		args = append(args, p.Arguments(i)...)
 	}
 	args = append(args, "-device", "virtio-balloon-pci", "-device", "virtio-rng-pci",
-		"-chardev", "socket,id=console,server=on,wait=off,path="+quote(m.Console)+",logfile="+quote(m.Log)+",logappend=on", "-serial", "chardev:console",
+		"-chardev", "socket,id=console,server=on,wait=off,path="+quote(m.Console)+",logfile="+stdout+",logappend=on", "-serial", "chardev:console",
 		"-qmp", "unix:"+quote(m.QMP)+",server=on,wait=off")
 	return append(args, m.Args...)
 }
+
+// stdout is the pipe to the consoleLog. Not everyone's /dev has the link to it.
+const stdout = "/proc/self/fd/1"
 
 // NetworkArguments give a machine the tap of the bridge.
 func NetworkArguments(tap string, mac net.HardwareAddr) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -50,10 +51,15 @@ const (
 // last killed. The error of a machine that never ran is QEMU's, whatever
 // Restart says.
 func (m *Machine) Run(ctx context.Context, o Options) error {
+	console, err := openConsoleLog(m.Log, o.Log.With().Str("machine", m.Name).Logger())
+	if err != nil {
+		return err
+	}
+	defer console.Close()
 	pause, ran := firstPause, false
 	for {
 		began := time.Now()
-		err := m.once(ctx, &o, &ran)
+		err := m.once(ctx, &o, console, &ran)
 		if err == nil || !ran || !o.Restart {
 			return err
 		}
@@ -71,13 +77,13 @@ func (m *Machine) Run(ctx context.Context, o Options) error {
 }
 
 // once runs QEMU once, from start to end.
-func (m *Machine) once(ctx context.Context, o *Options, ran *bool) error {
+func (m *Machine) once(ctx context.Context, o *Options, console io.Writer, ran *bool) error {
 	for _, stale := range []string{m.QMP, m.Console} {
 		if err := os.Remove(stale); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	p, err := m.start()
+	p, err := m.start(console)
 	if err != nil {
 		return err
 	}
@@ -116,9 +122,9 @@ type process struct {
 // start starts QEMU. The kernel sends it SIGTERM if this process dies, since
 // nobody else would know of it: to QEMU that is an order to quit. The thread
 // must live as long (prctl(2), PR_SET_PDEATHSIG), so that it only waits.
-func (m *Machine) start() (*process, error) {
+func (m *Machine) start(console io.Writer) (*process, error) {
 	p := &process{cmd: exec.Command(m.Binary, m.Arguments()...), ended: make(chan struct{})}
-	p.cmd.Stderr, p.cmd.Stdout = &p.stderr, &p.stderr
+	p.cmd.Stdout, p.cmd.Stderr = console, &p.stderr
 	p.cmd.WaitDelay = time.Second // for what inherited its output
 	// Signals of the terminal are for us: QEMU would take them as an order.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,8 +36,11 @@ func fakeQEMU(how string, args []string) {
 	signal.Ignore(syscall.SIGTERM)
 	var path string
 	for i, a := range args {
-		if a == "-qmp" {
+		switch a {
+		case "-qmp":
 			path, _, _ = strings.Cut(strings.TrimPrefix(args[i+1], "unix:"), ",server")
+		case "-chardev":
+			fakeConsole(args[i+1])
 		}
 	}
 	l, err := net.Listen("unix", path)
@@ -58,6 +62,30 @@ func fakeQEMU(how string, args []string) {
 		}
 	}
 	select {} // as if it hung
+}
+
+// fakeConsole prints as many lines as FAKE_CONSOLE says, to the log that is among
+// the options of the console, opened as QEMU does.
+func fakeConsole(options string) {
+	lines, err := strconv.Atoi(os.Getenv("FAKE_CONSOLE"))
+	if err != nil {
+		return
+	}
+	for _, option := range strings.Split(options, ",") {
+		path, ok := strings.CutPrefix(option, "logfile=")
+		if !ok {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+		if err != nil {
+			os.Exit(3)
+		}
+		for i := range lines {
+			if _, err := fmt.Fprintln(f, strings.Repeat("x", 1000), i+1); err != nil {
+				os.Exit(3)
+			}
+		}
+	}
 }
 
 func fakeMachine(t *testing.T, how string) *Machine {

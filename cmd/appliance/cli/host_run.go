@@ -34,7 +34,8 @@ as by a kill of QEMU, is started again after 1 s, then twice that and so on up t
 30 s; --restart never leaves it at that.
 
 "ready" is printed each time that QEMU runs the machine, with the sockets of its
-console and of its monitor (QMP). What the console says is kept in a file, too.`,
+console and of its monitor (QMP). The end of what the console says, 1 to 2 MiB, is
+kept in a file, too.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: needVerb,
 	}
