@@ -139,23 +139,43 @@ func dataDisk(disks []disk) (*disk, error) {
 	return nil, fmt.Errorf("the disks %s all have the label %s; take away all but one, or give the others another label", strings.Join(names, " and "), dataLabel)
 }
 
-// format makes a data disk of the disk that fsva.format names, if it is blank.
-// A disk that holds anything is never touched.
-func format(name string, disks []disk, kids *children) error {
+// chooseData finds the data disk. Only where there is none does fsva.format
+// count, and then the disk that it names is to be formatted, if it is blank:
+// names change when disks are added, and the parameter may still be there.
+func chooseData(format string, disks []disk) (data *disk, blank bool, err error) {
+	data, err = dataDisk(disks)
+	if err != nil || format == "" {
+		return data, false, err
+	}
+	if data != nil {
+		if data.name != format {
+			say("fsva.format=%s has no effect: %s is the data disk", format, data.name)
+		}
+		return data, false, nil
+	}
+	data, err = blankDisk(format, disks)
+	return data, err == nil, err
+}
+
+// blankDisk is the disk that fsva.format names. One that holds anything is never
+// touched.
+func blankDisk(name string, disks []disk) (*disk, error) {
 	at := slices.IndexFunc(disks, func(d disk) bool { return d.name == name })
 	if at < 0 {
-		return fmt.Errorf("fsva.format=%s: there is no such disk, or it has partitions; there are: %s", name, list(disks))
+		return nil, fmt.Errorf("fsva.format=%s: there is no such disk, or it has partitions; there are: %s", name, list(disks))
 	}
 	d := &disks[at]
-	if d.label == dataLabel {
-		return nil // formatted at an earlier boot
-	}
 	if d.kind != "" {
-		return fmt.Errorf("fsva.format=%s: the disk is not blank but holds %s, and is left alone; if nobody needs that, overwrite its first and last 4 MiB with zeros", name, d.content)
+		return nil, fmt.Errorf("fsva.format=%s: the disk is not blank but holds %s, and is left alone; if nobody needs that, overwrite its first and last 4 MiB with zeros", name, d.content)
 	}
-	say("disk %s is blank and becomes the data disk", name)
+	return d, nil
+}
+
+// format makes a data disk of a blank one.
+func (d *disk) format(kids *children) error {
+	say("disk %s is blank and becomes the data disk", d.name)
 	if err := kids.runProgram("/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-L", dataLabel, d.device()); err != nil {
-		return fmt.Errorf("fsva.format=%s: %w", name, err)
+		return fmt.Errorf("fsva.format=%s: %w", d.name, err)
 	}
 	return d.look()
 }

@@ -38,13 +38,11 @@ type setup struct {
 func setUp(p *params, mods *modules, kids *children) (setup, []error) {
 	disks := findDisks()
 	var problems []error
-	if p.format != "" {
-		if err := format(p.format, disks, kids); err != nil {
-			problems = append(problems, err)
-		}
-	}
 	var s setup
-	data, err := dataDisk(disks)
+	data, blank, err := chooseData(p.format, disks)
+	if err == nil && blank {
+		err = data.format(kids)
+	}
 	if err == nil && data != nil {
 		err = s.mountData(*data, mods, kids)
 	}
