@@ -32,6 +32,8 @@ type descriptors struct {
 	seed   maphash.Seed
 	shards []shard
 	losses atomic.Uint64 // of nodes, moved on before descriptors are forgotten
+	// closing is who closes what a lower bound leaves no room for.
+	closing sync.WaitGroup
 }
 
 // shard is the part of the cache for the nodes whose handles hash to it. Its
@@ -84,18 +86,50 @@ type openNode struct {
 	pin *descriptor
 }
 
+// newDescriptors keeps at most limit descriptors, or its share of the budget if
+// that is none.
 func newDescriptors(limit int) *descriptors {
 	const maxShards, perShard = 16, 64
-	n := min(max(limit/perShard, 1), maxShards)
+	most := limit
+	if limit <= 0 {
+		most = min(quarter(), maxShare)
+	}
+	n := min(max(most/perShard, 1), maxShards)
 	d := &descriptors{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range d.shards {
 		s := &d.shards[i]
-		s.max = max(limit/n, 1)
 		s.fds = make(map[fdKey]*descriptor)
 		s.open = make(map[string]*openNode)
 		s.dying = make(map[string]int)
 	}
+	if limit <= 0 {
+		kept.join(d)
+	} else {
+		d.bound(limit)
+	}
 	return d
+}
+
+// bound sets how many descriptors are kept; a shard may keep none. It does not
+// wait for a file system that does not answer.
+func (d *descriptors) bound(limit int) {
+	var doomed []int
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.lock()
+		s.max = (limit + i) / len(d.shards) // these add up to limit
+		s.evict()
+		doomed, s.doomed = append(doomed, s.doomed...), nil
+		s.unlock()
+	}
+	if len(doomed) == 0 {
+		return
+	}
+	d.closing.Go(func() {
+		for _, fd := range doomed {
+			unix.Close(fd)
+		}
+	})
 }
 
 func (d *descriptors) shard(handle []byte) *shard {
@@ -341,6 +375,8 @@ func (d *descriptors) count() (n int) {
 
 // close closes everything; nobody uses any of it.
 func (d *descriptors) close() error {
+	kept.leave(d)
+	d.closing.Wait()
 	var errs []error
 	for i := range d.shards {
 		s := &d.shards[i]

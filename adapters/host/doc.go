@@ -12,8 +12,9 @@
 //
 // A node is a handle and holds no descriptor. Descriptors live in one bounded
 // cache (see descriptors.go), keyed by handle and access, and are opened again
-// when they are needed and no longer there. An open file therefore costs a few
-// dozen bytes until it is read or written. Before this package removes the
+// when they are needed and no longer there. The caches of a process have a part
+// of its descriptors between them (see budget.go). An open file therefore costs a
+// few dozen bytes until it is read or written. Before this package removes the
 // last name of an open file it makes sure of a descriptor, so that the file
 // stays usable until it is closed. A file that somebody else removes, behind
 // this package's back, is ESTALE as soon as its descriptor has left the cache.

@@ -32,8 +32,9 @@ type Options struct {
 	// where the file system has none, and the count of failed write-backs.
 	// If it is nil, the former is lost with the process.
 	State Bucket
-	// MaxOpen bounds the descriptors that are kept for nodes. 0 means a
-	// quarter of RLIMIT_NOFILE, at most 16384.
+	// MaxOpen bounds the descriptors that are kept for nodes. 0 means an equal
+	// share of a quarter of RLIMIT_NOFILE, which all FSs with 0 have together;
+	// at most 16384.
 	MaxOpen int
 
 	noHandles bool // for tests: use the table where the kernel has handles
@@ -84,7 +85,7 @@ func Open(dir string, opts Options) (*FS, error) {
 		rootFD:       -1,
 		mountFD:      -1,
 		ids:          newIdentities(),
-		fds:          newDescriptors(maxOpen(opts.MaxOpen)),
+		fds:          newDescriptors(opts.MaxOpen),
 	}
 	if err := f.openRoot(dir, opts.noHandles); err != nil {
 		f.Close()
@@ -100,18 +101,6 @@ func Open(dir string, opts Options) (*FS, error) {
 			Msg("no right to act as other users: every request is made as this one (run as root to change that)")
 	}
 	return f, nil
-}
-
-func maxOpen(asked int) int {
-	if asked > 0 {
-		return asked
-	}
-	const most, least = 16384, 64
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return least
-	}
-	return int(max(min(limit.Cur/4, most), least))
 }
 
 func (f *FS) openRoot(dir string, noHandles bool) (err error) {
