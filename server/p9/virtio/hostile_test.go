@@ -354,6 +354,34 @@ func TestSystemCallOnVanishedMemoryFails(t *testing.T) {
 	}
 }
 
+// A page of a file that is not the kernel's own memory comes from whoever serves
+// the file, such as the front end.
+func TestMemoryThatOthersServeIsRefused(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "memory"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(memorySize); err != nil {
+		t.Fatal(err)
+	}
+	if checkInMemory(int(f.Fd())) == nil {
+		t.Skip("temporary files are on tmpfs")
+	}
+	s := serve(t, echo)
+	fe := s.connect(t)
+	fe.start()
+	if fe.acknowledged(reqSetMemTable, memTablePayload(regionInfo{guest: guestBase, size: memorySize}), int(f.Fd())) == 0 {
+		t.Error("not refused")
+	}
+	if got := fe.roundTrip(0, "fine"); got != "fine" {
+		t.Errorf("answered by %q", got)
+	}
+	if lines := s.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], "must be a memfd") {
+		t.Errorf("log: %q", lines)
+	}
+}
+
 // A guest that never lets the ring get empty cannot keep it from being stopped.
 func TestRingThatIsNeverEmptyCanBeStopped(t *testing.T) {
 	s := serve(t, echo)

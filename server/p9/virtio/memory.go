@@ -74,6 +74,9 @@ func mapRegion(info regionInfo, fd int) (region, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return region{}, fmt.Errorf("fstat: %w", err)
 	}
+	if err := checkInMemory(fd); err != nil {
+		return region{}, err
+	}
 	if st.Size < int64(length) {
 		return region{}, fmt.Errorf("file of %d bytes ends before the region does, at %d", st.Size, length)
 	}
@@ -92,6 +95,22 @@ func mapRegion(info regionInfo, fd int) (region, error) {
 	// can be built without this, and then there is nothing to be done.
 	_ = unix.Madvise(mapping, unix.MADV_DONTDUMP)
 	return region{info, mapping[info.offset:][:info.size:info.size], mapping}, nil
+}
+
+// checkInMemory refuses files that are not the kernel's own memory. What reads a
+// mapping waits in the kernel until the file's page is there, and Go's scheduler
+// does not know: a front end with a file on a FUSE mount of its own could have a
+// thread wait for ever, with it the garbage collector, and with that everybody.
+func checkInMemory(fd int) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return fmt.Errorf("fstatfs: %w", err)
+	}
+	switch uint32(st.Type) {
+	case unix.TMPFS_MAGIC, unix.HUGETLBFS_MAGIC:
+		return nil
+	}
+	return fmt.Errorf("file of a file system of type %#x: must be a memfd, or lie on tmpfs or hugetlbfs", uint32(st.Type))
 }
 
 // acquire adds a reference. The caller knows of one that exists.
