@@ -110,13 +110,15 @@ func (c *compound) denied(h *lock.Holder) nfs4.Status {
 		typ = nfs4.LockWrite
 	}
 	c.reply.Uint32(typ)
+	id, owner := nfs4.ClientID(0), h.Owner.Name
 	if cl, ok := h.Owner.Client.(*clients.Client); ok {
-		c.reply.Uint64(uint64(cl.ID))
-		c.reply.String(h.Owner.Name[1:])
-	} else { // a lock taken by another protocol
-		c.reply.Uint64(0)
-		c.reply.String(h.Owner.Name)
+		owner = owner[1:]
+		if cl == c.client { // to others its id is a secret: see clients.Registry
+			id = cl.ID
+		}
 	}
+	c.reply.Uint64(uint64(id))
+	c.reply.String(owner)
 	c.keepBody = true
 	return nfs4.ErrDenied
 }

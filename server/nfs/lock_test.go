@@ -18,7 +18,7 @@ func TestLocksOfTwoGuestsExclude(t *testing.T) {
 	a.must(nfs41.PutFH(fa.fh), &held)
 	refused := nfs41.Lock{Type: nfs41.ReadLT, Offset: 0, Length: nfs41.ToEnd, Stateid: fb.sid, Owner: []byte("proc b")}
 	b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh), &refused)
-	if d := refused.Denied; d.Offset != 10 || d.Length != 10 || d.Type != nfs41.WriteLT || d.ClientID != a.ClientID || string(d.Owner) != "proc a" {
+	if d := refused.Denied; d.Offset != 10 || d.Length != 10 || d.Type != nfs41.WriteLT || string(d.Owner) != "proc a" {
 		t.Errorf("in the way: %+v", d)
 	}
 	test := nfs41.LockT{Type: nfs41.WriteLT, Offset: 15, Length: 1, Owner: []byte("proc b")}
@@ -31,6 +31,31 @@ func TestLocksOfTwoGuestsExclude(t *testing.T) {
 	b.must(nfs41.PutFH(fb.fh), &part)
 	b.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(fb.fh),
 		&nfs41.Lock{Type: nfs41.WriteLT, Offset: 15, Length: 1, Stateid: part.LockStateid})
+}
+
+// The id of a client is what CREATE_SESSION wants to know of who makes a session
+// of it: a denial tells it to the client itself and to no other.
+func TestDenialKeepsTheHoldersClientIDFromOthers(t *testing.T) {
+	r := start(t)
+	a, b := r.mount(nfs41.Config{}), r.mount(nfs41.Config{})
+	fa := a.create("f")
+	fb := b.open(&nfs41.Open{Access: nfs41.ShareBoth, Owner: []byte("o"), Name: "f"})
+	a.must(nfs41.PutFH(fa.fh), &nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: fa.sid, Owner: []byte("p")})
+	for name, tt := range map[string]struct {
+		g    *guest
+		f    file
+		want uint64
+	}{"another client": {b, fb, 0}, "the holder": {a, fa, a.ClientID}} {
+		t.Run(name, func(t *testing.T) {
+			lock := nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: tt.f.sid, Owner: []byte("q")}
+			tt.g.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(tt.f.fh), &lock)
+			test := nfs41.LockT{Type: nfs41.WriteLT, Length: 1, Owner: []byte("q")}
+			tt.g.expect(nfs41.NFS4ERR_DENIED, nfs41.PutFH(tt.f.fh), &test)
+			if lock.Denied.ClientID != tt.want || test.Denied.ClientID != tt.want {
+				t.Errorf("LOCK tells %#x, LOCKT %#x, want %#x", lock.Denied.ClientID, test.Denied.ClientID, tt.want)
+			}
+		})
+	}
 }
 
 func TestImpossibleRangesAreRefused(t *testing.T) {

@@ -115,7 +115,9 @@ type SessionResult struct {
 }
 
 // CreateSession is CREATE_SESSION (RFC 8881 §18.36.4). A replay gets the first
-// answer again, with Session nil.
+// answer again, with Session nil. The principal counts until the client is
+// confirmed, and not after that: over AUTH_SYS it proves nothing, as both
+// guests have a root. What protects a client is that its id cannot be guessed.
 func (r *Registry) CreateSession(args CreateArgs) (SessionResult, error) {
 	r.mu.Lock()
 	res, replaced, err := r.createSession(&args)

@@ -54,7 +54,6 @@ const (
 type Registry struct {
 	cfg   Config
 	grace grace
-	boot  uint32 // distinguishes client ids of this start
 
 	// mu guards the maps and the fields of Client that say so. Lock order:
 	// Registry.mu, then Client.mu, then Session.mu. None of them is held
@@ -64,7 +63,6 @@ type Registry struct {
 	byID     map[nfs4.ClientID]*Client
 	byOwner  map[string]*records
 	sessions map[nfs4.SessionID]*Session
-	serial   uint32
 }
 
 // records are the two a client owner can have at a time: one that has a
@@ -76,7 +74,6 @@ type records struct{ confirmed, unconfirmed *Client }
 func NewRegistry(cfg Config) (*Registry, error) {
 	r := &Registry{
 		cfg:      cfg,
-		boot:     uint32(cfg.Store.BootCount()),
 		byID:     make(map[nfs4.ClientID]*Client),
 		byOwner:  make(map[string]*records),
 		sessions: make(map[nfs4.SessionID]*Session),
@@ -206,10 +203,9 @@ func (r *Registry) Revoke(ctx context.Context, exportID uint32) {
 
 // newClient makes an unconfirmed record. r.mu is held.
 func (r *Registry) newClient(id Identity) *Client {
-	r.serial++
 	c := &Client{
 		reg:      r,
-		ID:       nfs4.ClientID(uint64(r.boot)<<32 | uint64(r.serial)),
+		ID:       r.newClientID(),
 		Identity: id,
 		opens:    make(map[openKey]*Open),
 		states:   make(map[uint32]State),
@@ -247,6 +243,22 @@ func (r *Registry) drop(c *Client) {
 	r.unlink(c)
 	r.mu.Unlock()
 	c.release()
+}
+
+// newClientID returns an id that cannot be guessed: CREATE_SESSION gives whoever
+// has it a session of the client, or the id of the one it made last. Zero is
+// left for no client. That no client of an earlier start has it, which must
+// meet NFS4ERR_STALE_CLIENTID (RFC 8881 §2.4.2), is as certain as that nobody
+// guesses it. r.mu is held.
+func (r *Registry) newClientID() nfs4.ClientID {
+	for {
+		var b [8]byte
+		rand.Read(b[:]) // never fails
+		id := nfs4.ClientID(binary.BigEndian.Uint64(b[:]))
+		if id != 0 && r.byID[id] == nil {
+			return id
+		}
+	}
 }
 
 // newSessionID returns an id that cannot be guessed: over AUTH_SYS it is what

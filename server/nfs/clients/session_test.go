@@ -22,6 +22,33 @@ func TestCreateSessionReplayGetsTheSameAnswer(t *testing.T) {
 	wantStatus(t, err, nfs4.ErrSeqMisordered)
 }
 
+// Who learns its own client id must not know its neighbour's from that: over
+// AUTH_SYS the id is all that CREATE_SESSION asks for.
+func TestClientIDsDoNotTellOfEachOther(t *testing.T) {
+	w := newWorld(t)
+	last := w.exchange(identity("a", 1)).ID
+	for _, owner := range []string{"b", "c", "d"} {
+		id := w.exchange(identity(owner, 1)).ID
+		if distance := int64(id - last); distance>>32 == 0 || distance>>32 == -1 {
+			t.Errorf("client id %#x follows %#x", id, last)
+		}
+		last = id
+	}
+}
+
+// RFC 8881 §2.4.2: a client of before the restart is told to begin again.
+func TestClientIDOfAnEarlierStartIsStale(t *testing.T) {
+	w := newWorld(t)
+	before := w.exchange(identity("a", 1))
+	w.createSession(before)
+	w.restart()
+	w.exchange(identity("b", 1))
+	_, err := w.reg.CreateSession(CreateArgs{
+		ClientID: before.ID, Sequence: before.Sequence + 1, Fore: channel, Back: channel, Principal: Principal{1, 0},
+	})
+	wantStatus(t, err, nfs4.ErrStaleClientid)
+}
+
 func TestCreateSessionFailureLeavesTheSequenceUnused(t *testing.T) {
 	w := newWorld(t)
 	res := w.exchange(identity("a", 1))
