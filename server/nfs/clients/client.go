@@ -38,9 +38,7 @@ type Client struct {
 	busy      atomic.Int32 // requests under way
 	courtesy  atomic.Bool  // the lease ran out; see Courtesy
 	reclaimed atomic.Bool  // RECLAIM_COMPLETE has been done
-	recorded  atomic.Bool  // on record; set under recording
-
-	recording sync.Mutex // held while the record changes; comes before mu
+	recorded  atomic.Bool  // on record; set under Registry.recording
 
 	// Guarded by Registry.mu.
 	confirmed bool
@@ -49,7 +47,7 @@ type Client struct {
 
 	// mu guards what follows.
 	mu     sync.Mutex
-	dead   bool // released: no state may be added
+	dead   bool // no state may be added
 	serial uint32
 	opens  map[openKey]*Open
 	states map[uint32]State
@@ -91,15 +89,16 @@ func (c *Client) Expire(context.Context) error {
 	if !c.Courtesy() {
 		return nil // it came back; the conflict is a real one
 	}
-	if err := c.reg.forget(c); err != nil {
-		return err
+	gone, err := c.reg.retire(c)
+	if gone {
+		c.reg.cfg.Log.Info().Stringer("client", c).Msg("state of a silent client given up to another")
+		c.release()
 	}
-	c.reg.cfg.Log.Info().Stringer("client", c).Msg("state of a silent client given up to another")
-	c.reg.drop(c)
-	return nil
+	return err
 }
 
-// release gives back everything the client holds.
+// release gives back everything the client holds. A request of it that is under
+// way meanwhile finds the client dead when it adds state.
 func (c *Client) release() {
 	c.mu.Lock()
 	c.dead = true
@@ -110,6 +109,18 @@ func (c *Client) release() {
 	for _, o := range opens {
 		o.file.close()
 	}
+}
+
+// endUnused sees to it that a client which holds nothing gets nothing from now
+// on; false if it holds something.
+func (c *Client) endUnused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.states) > 0 {
+		return false
+	}
+	c.dead = true
+	return true
 }
 
 func (c *Client) holdsState() bool {

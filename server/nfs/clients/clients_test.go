@@ -3,6 +3,8 @@ package clients
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -67,10 +69,16 @@ func (w *world) clock() time.Time {
 	return w.now
 }
 
-func (w *world) pass(d time.Duration) {
+// turn turns the clock forward.
+func (w *world) turn(d time.Duration) {
 	w.mu.Lock()
 	w.now = w.now.Add(d)
 	w.mu.Unlock()
+}
+
+// pass turns the clock forward and has the registry look at it.
+func (w *world) pass(d time.Duration) {
+	w.turn(d)
 	w.reg.Sweep(context.Background())
 }
 
@@ -252,6 +260,115 @@ func TestSilentClientWithoutStateIsOffTheRecordButComesBack(t *testing.T) {
 	w.restart()
 	if w.reg.InGrace() {
 		t.Error("a restart waits for it")
+	}
+}
+
+// What the server does about a client that was silent must not meet the next
+// incarnation, which has come while it was at it.
+func TestSilentClientLeavesTheRecordToItsSuccessor(t *testing.T) {
+	for name, end := range map[string]func(*Client) error{
+		"struck":  func(c *Client) error { c.strike(); return nil },
+		"expired": func(c *Client) error { return c.Expire(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			old := w.client("x")
+			w.turn(testLease + time.Second)
+			rebooted := w.createSession(w.exchange(identity("x", 2))).Client
+			wantStatus(t, rebooted.ReclaimComplete(), nfs4.OK)
+			wantStatus(t, end(old), nfs4.OK)
+			if recorded, _ := w.store.Clients(); len(recorded) != 1 || string(recorded[0].Owner) != "x" {
+				t.Errorf("on record are %v", recorded)
+			}
+			if w.reg.Client(rebooted.ID) == nil {
+				t.Error("the successor is gone")
+			}
+			w.restart()
+			if !w.reg.InGrace() {
+				t.Error("a restart does not wait for it")
+			}
+		})
+	}
+}
+
+// A sweep takes its time, for each client that it strikes off the record goes
+// to the disk. One that comes back meanwhile stays.
+func TestClientThatComesBackDuringASweepStays(t *testing.T) {
+	w := newWorld(t)
+	back := w.client("back")
+	w.pass(testLease + time.Second) // is off the record
+	w.turn(idleLimit)
+	idle := w.client("idle")
+	for i := 0; w.reg.recording.of(idle.Owner) == w.reg.recording.of(back.Owner); i++ {
+		idle = w.client(fmt.Sprint("idle ", i))
+	}
+	holder := w.client("holder")
+	if _, _, err := w.open(holder, "o", "held", lock.ShareRead, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.turn(testLease + time.Second)
+
+	recording := w.reg.recording.of(idle.Owner)
+	recording.Lock()
+	swept := make(chan struct{})
+	go func() {
+		w.reg.Sweep(context.Background())
+		close(swept)
+	}()
+	for !holder.courtesy.Load() { // the sweep looks at the clients
+		runtime.Gosched()
+	}
+	w.exchange(identity("waits until it has", 1))
+
+	back.Begin(w.clock())
+	wantStatus(t, back.CheckGrant(), nfs4.OK)
+	o, _, err := w.open(back, "o", "f", lock.ShareWrite, lock.ShareWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back.End()
+	recording.Unlock()
+	<-swept
+	if w.reg.Client(back.ID) != back {
+		t.Error("the client is gone")
+	}
+	_, err = back.FindOpen(o.StateID())
+	wantStatus(t, err, nfs4.OK)
+}
+
+// A request of a client that is given up meanwhile leaves no share behind,
+// which nobody would ever take away.
+func TestShareOfAClientThatIsGivenUpGoesWithIt(t *testing.T) {
+	ctx := context.Background()
+	for name, last := range map[string]func(*Open) error{
+		"OPEN_DOWNGRADE": func(o *Open) error {
+			o.Client.release()
+			_, err := o.Downgrade(ctx, lock.ShareRead, 0)
+			return err
+		},
+		"OPEN that fails": func(o *Open) error {
+			_, _, err := o.Client.Open(ctx, &OpenArgs{
+				Owner: o.Owner, Key: o.Key, Access: lock.ShareWrite, Export: export.New(1, export.Spec{Name: "data"}, nil),
+				Open: func(vfs.OpenFlags) (vfs.File, error) {
+					o.Client.release()
+					return nil, nfs4.ErrExpired
+				},
+			})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.client("a")
+			o, _, err := w.open(a, "o", "f", lock.ShareRead, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantStatus(t, last(o), nfs4.ErrExpired)
+			if _, _, err := w.open(w.client("b"), "o", "f", lock.ShareRead, lock.ShareRead); err != nil {
+				t.Errorf("its share is still in the way: %v", err)
+			}
+		})
 	}
 }
 

@@ -202,23 +202,38 @@ func (r *Registry) DestroySession(s *Session, own int) error {
 
 // DestroyClient is DESTROY_CLIENTID (RFC 8881 §18.50).
 func (r *Registry) DestroyClient(id nfs4.ClientID) error {
-	r.mu.Lock()
-	c := r.byID[id]
+	c := r.Client(id)
 	if c == nil {
-		r.mu.Unlock()
 		return nfs4.ErrStaleClientid
 	}
-	if len(c.sessions) > 0 || c.holdsState() {
+	recording := r.recording.of(c.Owner)
+	recording.Lock()
+	err := r.destroy(c)
+	recording.Unlock()
+	if !r.knows(c) {
+		c.release()
+	}
+	return err
+}
+
+// destroy unlinks a client that is not in use and takes it off the record. The
+// owner's recording is held.
+func (r *Registry) destroy(c *Client) error {
+	r.mu.Lock()
+	confirmed := c.confirmed
+	switch {
+	case r.byID[c.ID] != c: // unlinked meanwhile
+		r.mu.Unlock()
+		return nfs4.ErrStaleClientid
+	case len(c.sessions) > 0 || !c.endUnused():
 		r.mu.Unlock()
 		return nfs4.ErrClientidBusy
 	}
-	wasConfirmed := c.confirmed
 	r.unlink(c)
 	r.mu.Unlock()
-	c.release()
-	if wasConfirmed {
-		r.grace.settle(r, c.Owner)
-		return r.forget(c)
+	if !confirmed {
+		return nil
 	}
-	return nil
+	r.grace.settle(r, c.Owner)
+	return r.forget(c)
 }

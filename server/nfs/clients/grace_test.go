@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,23 @@ func TestClientThatMissesGraceLosesItsClaim(t *testing.T) {
 	w.restart()
 	if w.reg.InGrace() {
 		t.Error("the record of a client that missed its grace period survived")
+	}
+}
+
+// The end of the period may come while the last one says that it is done.
+func TestClientThatIsDoneAsGraceEndsStaysOnRecord(t *testing.T) {
+	w := newWorld(t)
+	w.client("a")
+	for range 20 {
+		w.restart()
+		a := w.createSession(w.exchange(identity("a", 1))).Client
+		var end sync.WaitGroup
+		end.Go(func() { w.reg.EndGrace() })
+		wantStatus(t, a.ReclaimComplete(), nfs4.OK)
+		end.Wait()
+		if recorded, _ := w.store.Clients(); len(recorded) != 1 {
+			t.Fatalf("on record are %v", recorded)
+		}
 	}
 }
 

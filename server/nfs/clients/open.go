@@ -122,7 +122,7 @@ func (c *Client) openOf(key openKey) (*Open, error) {
 // add is called with o.mu held.
 func (o *Open) add(ctx context.Context, args *OpenArgs) error {
 	access, deny := o.access|args.Access, o.deny|args.Deny
-	if err := o.Client.reg.cfg.Locks.SetShare(ctx, o.Key, o.owner(), access, deny); err != nil {
+	if err := o.setShare(ctx, access, deny); err != nil {
 		return err
 	}
 	if how := openFlags(access); o.file.flags()&how != how {
@@ -135,7 +135,7 @@ func (o *Open) add(ctx context.Context, args *OpenArgs) error {
 	}
 	if o.Client.isDead() {
 		o.file.close()
-		o.Client.reg.cfg.Locks.SetShare(ctx, o.Key, o.owner(), 0, 0)
+		o.dropShare(ctx)
 		return nfs4.ErrExpired
 	}
 	o.access, o.deny = access, deny
@@ -145,10 +145,28 @@ func (o *Open) add(ctx context.Context, args *OpenArgs) error {
 	return nil
 }
 
+// setShare sets the share reservation. If the client was released meanwhile it
+// is given back: nobody would do that later. o.mu is held.
+func (o *Open) setShare(ctx context.Context, access, deny lock.Share) error {
+	if err := o.Client.reg.cfg.Locks.SetShare(ctx, o.Key, o.owner(), access, deny); err != nil {
+		return err
+	}
+	if o.Client.isDead() {
+		o.dropShare(ctx)
+		return nfs4.ErrExpired
+	}
+	return nil
+}
+
+// dropShare gives the share reservation back, which cannot fail.
+func (o *Open) dropShare(ctx context.Context) {
+	o.Client.reg.cfg.Locks.SetShare(ctx, o.Key, o.owner(), 0, 0)
+}
+
 // restoreShare puts the share reservation back to what it was: a set of
 // what the owner holds already cannot conflict.
 func (o *Open) restoreShare(ctx context.Context) {
-	o.Client.reg.cfg.Locks.SetShare(ctx, o.Key, o.owner(), o.access, o.deny)
+	_ = o.setShare(ctx, o.access, o.deny) // or the client is dead, and has none
 }
 
 // openFlags says how a File must be open to serve a share access.
@@ -173,7 +191,7 @@ func (o *Open) Downgrade(ctx context.Context, access, deny lock.Share) (nfs4.Sta
 	if access&^o.access != 0 || deny&^o.deny != 0 || !o.wasOpened(access, deny) {
 		return nfs4.StateID{}, nfs4.ErrInval
 	}
-	if err := o.Client.reg.cfg.Locks.SetShare(ctx, o.Key, o.owner(), access, deny); err != nil {
+	if err := o.setShare(ctx, access, deny); err != nil {
 		return nfs4.StateID{}, err
 	}
 	o.access, o.deny = access, deny
@@ -229,7 +247,7 @@ func (o *Open) close(ctx context.Context) {
 		table.ReleaseOwner(o.Key, l.LockOwner())
 	}
 	o.locks = nil
-	table.SetShare(ctx, o.Key, o.owner(), 0, 0) // giving up cannot conflict
+	o.dropShare(ctx)
 	o.file.close()
 }
 

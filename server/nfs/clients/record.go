@@ -2,6 +2,8 @@ package clients
 
 import (
 	"fmt"
+	"hash/maphash"
+	"sync"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/state"
@@ -10,6 +12,17 @@ import (
 // A client is on record, in package state, from before it is granted anything
 // until it holds nothing any more: after a restart the server waits for the
 // clients on record to reclaim, and for no others.
+
+// ownerLocks has a lock for each client owner, shared with few others: clients
+// that are recorded at the same time share an fsync.
+type ownerLocks struct {
+	seed maphash.Seed
+	mu   [256]sync.Mutex
+}
+
+func (l *ownerLocks) of(owner string) *sync.Mutex {
+	return &l.mu[maphash.String(l.seed, owner)%uint64(len(l.mu))]
+}
 
 // CheckGrant says whether the client may be granted new state now: not in the
 // grace period, and not before it has said that it is done reclaiming (RFC
@@ -31,18 +44,24 @@ func (c *Client) ReclaimComplete() error {
 	if c.reclaimed.Load() {
 		return nfs4.ErrCompleteAlready
 	}
+	// First of all the end of the grace period must not take it for one
+	// that is late: it would delete the new record. The old one stays.
+	c.reg.grace.settle(c.reg, c.Owner)
 	if err := c.record(); err != nil {
 		return err
 	}
 	c.reclaimed.Store(true)
-	c.reg.grace.settle(c.reg, c.Owner)
 	return nil
 }
 
 // record puts the client on record durably.
 func (c *Client) record() error {
-	c.recording.Lock()
-	defer c.recording.Unlock()
+	recording := c.reg.recording.of(c.Owner)
+	recording.Lock()
+	defer recording.Unlock()
+	if !c.reg.knows(c) {
+		return nfs4.ErrDeadsession // the owner's record is not its own any more
+	}
 	err := c.reg.cfg.Store.PutClient(state.Client{
 		Owner:     []byte(c.Owner),
 		Verifier:  [8]byte(c.Verifier),
@@ -61,9 +80,10 @@ func (c *Client) record() error {
 // restart need not wait for it. A request that begins meanwhile either is
 // seen here, or sees that the client has to be put on record again.
 func (c *Client) strike() {
-	c.recording.Lock()
-	defer c.recording.Unlock()
-	if !c.recorded.Swap(false) || c.busy.Load() > 0 || c.holdsState() {
+	recording := c.reg.recording.of(c.Owner)
+	recording.Lock()
+	defer recording.Unlock()
+	if !c.recorded.Swap(false) || c.busy.Load() > 0 || c.holdsState() || !c.reg.knows(c) {
 		return
 	}
 	if err := c.reg.forget(c); err != nil {
@@ -71,7 +91,29 @@ func (c *Client) strike() {
 	}
 }
 
-// forget takes away a client's right to reclaim.
+// retire takes away a silent client's right to reclaim and unlinks it; false if
+// it is not silent any more. Whoever took its place has that right, and keeps it.
+func (r *Registry) retire(c *Client) (bool, error) {
+	recording := r.recording.of(c.Owner)
+	recording.Lock()
+	defer recording.Unlock()
+	switch {
+	case !c.Courtesy():
+		return false, nil
+	case !r.knows(c):
+		return true, nil
+	}
+	if err := r.forget(c); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	r.unlink(c)
+	r.mu.Unlock()
+	return true, nil
+}
+
+// forget takes away a client's right to reclaim. The owner's recording is held,
+// and c was known under it: no other incarnation is on record.
 func (r *Registry) forget(c *Client) error {
 	if err := r.cfg.Store.DeleteClient([]byte(c.Owner)); err != nil {
 		return fmt.Errorf("client %v: its reclaim record cannot be deleted: %w", c, err)

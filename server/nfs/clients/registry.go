@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -56,13 +57,18 @@ type Registry struct {
 	grace grace
 
 	// mu guards the maps and the fields of Client that say so. Lock order:
-	// Registry.mu, then Client.mu, then Session.mu. None of them is held
-	// while calling package lock or a file system; Open.mu is, and comes
-	// before them all.
+	// the owner's of recording, then Registry.mu, then Client.mu, then
+	// Session.mu. None of them is held while calling package lock or a file
+	// system; Open.mu is, and comes before them all.
 	mu       sync.RWMutex
 	byID     map[nfs4.ClientID]*Client
 	byOwner  map[string]*records
 	sessions map[nfs4.SessionID]*Session
+
+	// recording is held while the record of a client owner changes in the
+	// store: what is known of the owner, and what is written because of
+	// that, is then one step for all its incarnations.
+	recording ownerLocks
 }
 
 // records are the two a client owner can have at a time: one that has a
@@ -77,6 +83,8 @@ func NewRegistry(cfg Config) (*Registry, error) {
 		byID:     make(map[nfs4.ClientID]*Client),
 		byOwner:  make(map[string]*records),
 		sessions: make(map[nfs4.SessionID]*Session),
+
+		recording: ownerLocks{seed: maphash.MakeSeed()},
 	}
 	if err := r.grace.start(r); err != nil {
 		return nil, err
@@ -138,7 +146,7 @@ func (r *Registry) Sweep(ctx context.Context) {
 		c.strike()
 	}
 	for _, c := range gone {
-		r.drop(c)
+		r.dropUnused(c, now)
 	}
 	for _, c := range spent {
 		if err := c.Expire(ctx); err != nil {
@@ -215,8 +223,15 @@ func (r *Registry) newClient(id Identity) *Client {
 	return c
 }
 
-// unlink takes a client and its sessions out of the maps. r.mu is held.
+// knows reports whether c has not been unlinked.
+func (r *Registry) knows(c *Client) bool { return r.Client(c.ID) == c }
+
+// unlink takes a client and its sessions out of the maps, if it is there. r.mu
+// is held.
 func (r *Registry) unlink(c *Client) {
+	if r.byID[c.ID] != c {
+		return
+	}
 	delete(r.byID, c.ID)
 	if rec := r.byOwner[c.Owner]; rec != nil {
 		if rec.confirmed == c {
@@ -236,13 +251,19 @@ func (r *Registry) unlink(c *Client) {
 	c.sessions = nil
 }
 
-// drop forgets a client with everything it holds. A request of it that is
-// under way meanwhile finds the client dead when it adds state.
-func (r *Registry) drop(c *Client) {
+// dropUnused forgets a client that was silent and held nothing at the time of
+// found, unless it has come back since. A request that comes just now finds the
+// session gone, or the client dead when it adds state.
+func (r *Registry) dropUnused(c *Client, found time.Time) {
 	r.mu.Lock()
-	r.unlink(c)
+	drop := c.busy.Load() == 0 && found.Sub(c.lastSeen()) > r.cfg.Lease && c.endUnused()
+	if drop {
+		r.unlink(c)
+	}
 	r.mu.Unlock()
-	c.release()
+	if drop {
+		c.release()
+	}
 }
 
 // newClientID returns an id that cannot be guessed: CREATE_SESSION gives whoever
