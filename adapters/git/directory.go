@@ -21,6 +21,10 @@ const (
 	maxTree  = 32 << 20 // bytes of a tree object, which is 500,000 names or more
 	maxDepth = 1024     // directories in directories
 	maxTotal = 1 << 56  // nodes of a commit: one tree many times over is many
+
+	// maxNested bounds trees in each other, in bytes, since all of them are
+	// in memory while the innermost is counted: about twice as much.
+	maxNested = 2 * maxTree
 )
 
 // directory is a tree object taken apart. It never changes, but for what is
@@ -141,17 +145,20 @@ func parseTree(text []byte) (items []item, leftOut int, err error) {
 
 // directory returns what a tree object holds.
 func (f *FS) directory(ctx context.Context, id plumbing.Hash) (*directory, error) {
-	d, err := f.load(ctx, id, 0)
+	d, err := f.load(ctx, id, outer{})
 	return d, f.fail(id, err)
 }
 
+// outer are the trees that a tree is in: how many, and their bytes.
+type outer struct{ trees, bytes int }
+
 // load reads a tree and counts what is below it, which reads all trees there
 // unless they have been counted.
-func (f *FS) load(ctx context.Context, id plumbing.Hash, depth int) (*directory, error) {
+func (f *FS) load(ctx context.Context, id plumbing.Hash, in outer) (*directory, error) {
 	if d, ok := f.directories.Get(id); ok {
 		return d, nil
 	}
-	if depth > maxDepth {
+	if in.trees > maxDepth {
 		return nil, fmt.Errorf("tree %s: %w: more than %d directories in each other", id, errMalformed, maxDepth)
 	}
 	typ, text, err := f.objects.Read(ctx, id, maxTree)
@@ -160,6 +167,10 @@ func (f *FS) load(ctx context.Context, id plumbing.Hash, depth int) (*directory,
 	}
 	if typ != plumbing.TreeObject {
 		return nil, fmt.Errorf("object %s: %w: it is to be a tree and is a %s", id, errMalformed, typ)
+	}
+	in.trees++
+	if in.bytes += len(text); in.bytes > maxNested {
+		return nil, fmt.Errorf("tree %s: %w: with those around it it has more than %d bytes", id, objects.ErrTooLarge, maxNested)
 	}
 	items, leftOut, err := parseTree(text)
 	if err != nil {
@@ -171,7 +182,7 @@ func (f *FS) load(ctx context.Context, id plumbing.Hash, depth int) (*directory,
 	d := &directory{items: items, total: 1}
 	for i := range items {
 		items[i].number = d.total
-		n, err := f.count(ctx, &items[i], depth+1)
+		n, err := f.count(ctx, &items[i], in)
 		if err != nil {
 			return nil, err
 		}
@@ -186,14 +197,14 @@ func (f *FS) load(ctx context.Context, id plumbing.Hash, depth int) (*directory,
 
 // count is how many nodes an item stands for. A tree that cannot be read counts
 // for itself alone, so that the rest of the commit can.
-func (f *FS) count(ctx context.Context, it *item, depth int) (uint64, error) {
+func (f *FS) count(ctx context.Context, it *item, in outer) (uint64, error) {
 	if it.kind != subtree {
 		return 1, nil
 	}
 	if n, ok := f.counts.Get(it.id); ok {
 		return n, nil
 	}
-	d, err := f.load(ctx, it.id, depth)
+	d, err := f.load(ctx, it.id, in)
 	switch {
 	case err == nil:
 		return d.total, nil

@@ -93,6 +93,36 @@ func TestDirectoriesNestedTooDeepAreEIO(t *testing.T) {
 	}
 }
 
+// Trees in each other are all in memory while the innermost is counted.
+func TestLargeTreesInEachOtherAreEIO(t *testing.T) {
+	r := newRepo(t)
+	var others strings.Builder
+	blob := r.object("blob", "")
+	for i := range 40_000 {
+		others.WriteString(item("100644", fmt.Sprintf("%0230d", i), blob))
+	}
+	tree := r.object("tree", "")
+	const levels = 8
+	for range levels {
+		tree = r.object("tree", others.String()+item("40000", "d", tree))
+	}
+	r.committed(tree)
+	var log bytes.Buffer
+	fs := serve(t, r.dir, git.Options{Revision: "main", Log: logTo(&log)})
+	n, depth := fs.Root(), 0
+	for ; depth < levels; depth++ {
+		below, err := n.Lookup(ctx, vfs.Root, "d")
+		if err != nil {
+			fails(t, err, vfs.EIO)
+			break
+		}
+		n = below
+	}
+	if depth < 3 || depth*others.Len() > 64<<20 || !strings.Contains(log.String(), "with those around it") {
+		t.Errorf("%d trees of %d bytes in each other are read; the log:\n%s", depth, others.Len(), &log)
+	}
+}
+
 func TestABlobLargerThanTheSpoolIsEFBIG(t *testing.T) {
 	r := newRepo(t)
 	r.write("huge", strings.Repeat("\x00", 8<<20))
