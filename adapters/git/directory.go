@@ -90,7 +90,7 @@ func (k kind) isDir() bool { return k == subtree || k == submodule }
 
 func (d *directory) weight() int64 {
 	const perItem, perDirectory = 96, 128 // with the names, and room for hashed
-	return int64(len(d.items))*perItem + perDirectory
+	return int64(cap(d.items))*perItem + perDirectory
 }
 
 // lookup returns the number of the item of that name, or -1. It looks at items
@@ -121,7 +121,7 @@ func (d *directory) holding(number uint64) int {
 // git does not make them (git-fsck(1): hasDot, hasDotdot, hasDotgit,
 // fullPathname).
 func parseTree(text []byte) (items []item, leftOut int, err error) {
-	items = make([]item, 0, bytes.Count(text, []byte{0})) // no less, and not many more
+	items = make([]item, 0, countItems(text))
 	for len(text) > 0 {
 		head, rest, ok := bytes.Cut(text, []byte{0})
 		mode, name, ok2 := bytes.Cut(head, []byte(" "))
@@ -141,6 +141,19 @@ func parseTree(text []byte) (items []item, leftOut int, err error) {
 	all := len(items)
 	items = slices.CompactFunc(items, func(a, b item) bool { return a.name == b.name })
 	return items, leftOut + all - len(items), nil
+}
+
+// countItems says how many items there are. Zeroes may be in the names of objects
+// too, and of a hostile tree in all of them.
+func countItems(text []byte) (n int) {
+	for {
+		head := bytes.IndexByte(text, 0)
+		if head < 0 {
+			return n
+		}
+		text = text[min(head+1+len(plumbing.Hash{}), len(text)):]
+		n++
+	}
 }
 
 // directory returns what a tree object holds.

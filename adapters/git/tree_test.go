@@ -31,6 +31,21 @@ func TestNamesThatNoDirectoryCanHoldAreLeftOut(t *testing.T) {
 	}
 }
 
+// A tree takes no more memory than its items do, whatever zeroes are in it.
+func TestZeroesInATreeTakeNoRoom(t *testing.T) {
+	var text []byte
+	for range 1000 {
+		text = append(append(text, "100644 the same name\x00"...), make([]byte, idLen)...)
+	}
+	items, _, err := parseTree(text)
+	if err != nil || len(items) != 1 || cap(items) != 1000 {
+		t.Errorf("%d items with room for %d, %v", len(items), cap(items), err)
+	}
+	if w := (&directory{items: items}).weight(); w < 1000*56 {
+		t.Errorf("the room for %d items weighs %d", cap(items), w)
+	}
+}
+
 // FuzzTree takes whatever apart as a tree and as a commit. What comes out must
 // be a directory.
 func FuzzTree(f *testing.F) {
