@@ -95,6 +95,34 @@ func TestSquashFSTellsTheBlocksItLeavesOut(t *testing.T) {
 	}
 }
 
+// Where a block is shows by the sizes of all before it.
+func TestSquashFSFindsBlocksOfLongFiles(t *testing.T) {
+	const block, blocks = 4096, 3500
+	want := noise(blocks*block + 99)
+	clear(want[700*block : 900*block])
+	clear(want[2040*block : 2060*block])
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), want, 0o644)
+	for _, options := range []string{"-comp gzip -b 4096", "-comp lz4 -b 4096 -no-fragments"} {
+		n, err := open(t, mksquashfs(t, dir, strings.Fields(options)...), 0).Root().Lookup(t.Context(), vfs.Root, "file")
+		must(t, err)
+		f, err := n.Open(t.Context(), vfs.Root, vfs.OpenRead)
+		must(t, err)
+		for _, at := range []int{3499, 0, 1023, 2047, 899, 3500, 2059, 1024} {
+			part := want[at*block : min(len(want), (at+2)*block)]
+			got := make([]byte, 2*block)
+			if n, err := f.ReadAt(t.Context(), got, int64(at*block)); err != nil || !bytes.Equal(got[:n], part) {
+				t.Errorf("%s: block %d is another, %v", options, at, err)
+			}
+		}
+		all := make([]byte, len(want))
+		if n, err := f.ReadAt(t.Context(), all, 0); err != nil || !bytes.Equal(all[:n], want) {
+			t.Errorf("%s: the whole is another, %v", options, err)
+		}
+		must(t, f.Close())
+	}
+}
+
 func TestSquashFSKeepsAttributesThatSeveralFilesShare(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"one", "two"} {

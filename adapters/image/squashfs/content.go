@@ -15,52 +15,55 @@ import (
 type source struct {
 	image  *image
 	closer io.Closer
-	files  *lru.Cache[uint64, *content]
+	lists  *lru.Cache[uint64, *list]
 }
 
 // listRoom bounds the lists of blocks that are kept, in bytes.
 const listRoom = 16 << 20
 
 func newSource(m *image, closer io.Closer) *source {
-	return &source{m, closer, lru.New[uint64](listRoom, func(c *content) int64 { return int64(len(c.places))*12 + 64 })}
+	return &source{m, closer, lru.New[uint64](listRoom, (*list).weight)}
 }
 
 // content is the blocks of a file. It implements tree.Content and vfs.HoleSeeker.
 type content struct {
+	source   *source
 	image    *image
+	item     uint64
 	size     uint64
-	sizes    []uint32 // of blocks as they are packed; 0 is a hole
-	places   []uint64 // of blocks
+	count    uint64 // of blocks that are in the list
+	first    mark
 	fragment uint32
 	offset   uint32
 }
 
 // Open implements tree.Source.
 func (s *source) Open(_ context.Context, item uint64) (tree.Content, error) {
-	if c, ok := s.files.Get(item); ok {
-		return c, nil
-	}
 	i, err := s.image.inode(item)
 	if err != nil {
 		return nil, err
 	}
-	c := &content{image: s.image, size: i.size, fragment: i.fragment, offset: i.offset}
-	count := i.size / uint64(s.image.blockSize)
+	c := &content{
+		source: s, image: s.image, item: item, size: i.size, count: i.size / uint64(s.image.blockSize),
+		first: mark{i.list, i.start}, fragment: i.fragment, offset: i.offset,
+	}
 	if i.fragment == noFragment && i.size%uint64(s.image.blockSize) != 0 {
-		count++
+		c.count++
 	}
-	at := i.start
-	for range count {
-		p, err := i.list.read(4)
-		if err != nil {
-			return nil, err
-		}
-		size := le.Uint32(p)
-		c.sizes, c.places = append(c.sizes, size), append(c.places, at)
-		at += uint64(size &^ notPackedData)
+	if c.count > maxBlocks {
+		return nil, vfs.Errorf(vfs.EFBIG, "a file of %d blocks, which is more than %d", c.count, maxBlocks)
 	}
-	s.files.Add(item, c)
 	return c, nil
+}
+
+// list is that of the blocks, which may have been forgotten and is made anew then.
+func (c *content) list() *list {
+	l, ok := c.source.lists.Get(c.item)
+	if !ok {
+		l = newList(c.count, c.first)
+		c.source.lists.Add(c.item, l)
+	}
+	return l
 }
 
 // Close implements tree.Source.
@@ -73,7 +76,7 @@ func (c *content) ReadAt(ctx context.Context, p []byte, off int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b, err := c.block(uint64(off / size))
+		b, err := c.block(ctx, uint64(off/size))
 		if err != nil {
 			return err
 		}
@@ -84,49 +87,63 @@ func (c *content) ReadAt(ctx context.Context, p []byte, off int64) error {
 }
 
 // SeekData implements vfs.HoleSeeker.
-func (c *content) SeekData(_ context.Context, off int64) (int64, error) {
-	at := c.seek(off, false)
-	if at == int64(c.size) {
+func (c *content) SeekData(ctx context.Context, off int64) (int64, error) {
+	at, err := c.seek(ctx, off, false)
+	if err == nil && at == int64(c.size) {
 		return 0, vfs.ENXIO
 	}
-	return at, nil
+	return at, err
 }
 
 // SeekHole implements vfs.HoleSeeker.
-func (c *content) SeekHole(_ context.Context, off int64) (int64, error) {
-	return c.seek(off, true), nil
+func (c *content) SeekHole(ctx context.Context, off int64) (int64, error) {
+	return c.seek(ctx, off, true)
 }
 
 // seek returns where blocks of data begin, or of holes, at off or behind it: the
 // end of the file if there are none.
-func (c *content) seek(off int64, hole bool) int64 {
+func (c *content) seek(ctx context.Context, off int64, hole bool) (int64, error) {
 	size := int64(c.image.blockSize)
-	for i := off / size; i < int64(len(c.sizes)); i++ {
-		if (c.sizes[i] == 0) == hole {
-			return max(off, i*size)
+	for i := off / size; i < int64(c.count); {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		sizes, _, err := c.list().from(ctx, uint64(i))
+		if err != nil {
+			return 0, err
+		}
+		for _, each := range sizes {
+			if (each == 0) == hole {
+				return max(off, i*size), nil
+			}
+			i++
 		}
 	}
-	if last := int64(len(c.sizes)) * size; !hole && last < int64(c.size) { // in a fragment
-		return max(off, last)
+	if last := int64(c.count) * size; !hole && last < int64(c.size) { // in a fragment
+		return max(off, last), nil
 	}
-	return int64(c.size)
+	return int64(c.size), nil
 }
 
 // Close implements tree.Content.
 func (c *content) Close() error { return nil }
 
 // block returns a block of the file, all of it.
-func (c *content) block(index uint64) ([]byte, error) {
+func (c *content) block(ctx context.Context, index uint64) ([]byte, error) {
 	want := min(uint64(c.image.blockSize), c.size-index*uint64(c.image.blockSize))
-	switch {
-	case index >= uint64(len(c.sizes)):
+	if index >= c.count {
 		return c.end(want)
-	case c.sizes[index] == 0:
+	}
+	sizes, at, err := c.list().from(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	if sizes[0] == 0 {
 		return make([]byte, want), nil
 	}
-	b, err := c.image.data(c.places[index], c.sizes[index])
+	b, err := c.image.data(at, sizes[0])
 	if err == nil && uint64(len(b)) != want {
-		err = disk.Corrupt("a block at %d has %d bytes instead of %d", c.places[index], len(b), want)
+		err = disk.Corrupt("a block at %d has %d bytes instead of %d", at, len(b), want)
 	}
 	return b, err
 }
@@ -152,11 +169,11 @@ func (m *image) data(at uint64, size uint32) ([]byte, error) {
 	if b, ok := m.blocks.Get(at); ok {
 		return b, nil
 	}
-	packed := uint64(size &^ notPackedData)
-	if packed == 0 || packed > uint64(m.blockSize) || at > m.size || packed > m.size-at {
-		return nil, disk.Corrupt("a block of %d bytes at %d is not in the image", packed, at)
+	n := packed(size)
+	if n == 0 || n > uint64(m.blockSize) || at > m.size || n > m.size-at {
+		return nil, disk.Corrupt("a block of %d bytes at %d is not in the image", n, at)
 	}
-	p := make([]byte, packed)
+	p := make([]byte, n)
 	if err := disk.ReadFull(m.dev, p, int64(at)); err != nil {
 		return nil, err
 	}

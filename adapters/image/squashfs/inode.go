@@ -21,8 +21,8 @@ type inode struct {
 
 	start    uint64 // of the data of a file; the reference of a directory's list
 	fragment uint32
-	offset   uint32  // of the end of a file in its fragment
-	list     *cursor // at the sizes of the blocks of a file
+	offset   uint32 // of the end of a file in its fragment
+	list     cursor // at the sizes of the blocks of a file
 }
 
 // kinds are the types of basic inodes; extended ones have seven more.
@@ -59,7 +59,9 @@ func (m *image) inode(reference uint64) (*inode, error) {
 	case vfs.TypeDirectory:
 		return i, i.directory(c, more)
 	case vfs.TypeRegular:
-		return i, i.file(c, more)
+		err := i.file(c, more)
+		i.list = *c
+		return i, err
 	case vfs.TypeSymlink:
 		return i, i.symlink(c, more)
 	}
@@ -85,7 +87,6 @@ func (i *inode) directory(c *cursor, more bool) error {
 }
 
 func (i *inode) file(c *cursor, more bool) error {
-	i.list = c
 	if !more {
 		p, err := c.read(16)
 		if err != nil {

@@ -4,7 +4,7 @@
 //
 // What is read is hostile. A metadata block unpacks to 8 KiB at most, a block of
 // data to 1 MiB; a directory is read once, whatever leads to it, so that loops
-// end; lists are as long as what is read for them and no longer.
+// end; of the blocks of a file only some places are remembered.
 package squashfs
 
 import (
