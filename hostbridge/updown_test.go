@@ -86,6 +86,8 @@ func TestUpRepairsWhatSomebodyChanged(t *testing.T) {
 		"tap taken off":     func() error { return ip("ip link set tap-one nomaster") },
 		"address removed":   func() error { return ip("ip address del 10.77.0.1/24 dev br-t") },
 		"neighbour lies":    func() error { return ip("ip neigh replace 10.77.0.11 lladdr 02:00:00:00:00:01 dev br-t nud permanent") },
+		"LLDP let in":       func() error { return ip("ip link set br-t type bridge group_fwd_mask 0") },
+		"ARP of the tap":    func() error { return ip("sysctl -q net.ipv4.conf.tap-one.arp_ignore=0") },
 		"firewall gone":     func() error { return ip("nft delete table bridge fsva-br-t") },
 		"rules flushed":     func() error { return ip("nft flush chain bridge fsva-br-t prerouting") },
 	} {

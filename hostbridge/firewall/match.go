@@ -34,6 +34,7 @@ var (
 	iifname = field{text: "iifname", meta: expr.MetaKeyIIFNAME, kind: nftables.TypeIFName}
 	oifname = field{text: "oifname", meta: expr.MetaKeyOIFNAME, kind: nftables.TypeIFName}
 
+	etherTarget = link("ether daddr", 0, 6, nftables.TypeEtherAddr)
 	etherSource = link("ether saddr", 6, 6, nftables.TypeEtherAddr)
 	etherType   = link("ether type", 12, 2, nftables.TypeEtherType)
 

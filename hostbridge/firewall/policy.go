@@ -69,6 +69,10 @@ var (
 	solicit         = icmp6Type.named("nd-neighbor-solicit", 135)
 	advertise       = icmp6Type.named("nd-neighbor-advert", 136)
 
+	// What bridges tell each other: spanning tree, pause, LLDP and more to come
+	// (IEEE 802.1Q, table 8-1).
+	toBridges = etherTarget.has([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}, expr.CmpOpEq, []byte{0x01, 0x80, 0xc2, 0, 0, 0}, "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00")
+
 	// A SYN without ACK opens a connection.
 	opens = tcpFlags.has([]byte{0x12}, expr.CmpOpEq, []byte{0x02}, "tcp flags & (syn | ack) == syn")
 )
@@ -78,7 +82,9 @@ var (
 // chains from "source" on answer that, for whatever comes out of a device of
 // ours. May it go there? forward, input and output answer that, by pairs of who
 // sends and who receives. What no rule lets pass is dropped; devices of others
-// are none of our business, but for what would reach ours.
+// are none of our business, but for what would reach ours. Of some frames to the
+// bridge itself the kernel asks the second question alone, so that it has to drop
+// all of those.
 func bridgeChains(s *site.Site) []chain {
 	chains := append(sourceChains(s.IPv6()), wayChains(s)...)
 	return append(chains, pairChains(s)...)

@@ -11,8 +11,9 @@ import (
 // wayChains send a frame to the chain of who sends it and who receives it.
 func wayChains(s *site.Site) []chain {
 	guest, toGuest, ours, toOurs := in(setGuests, iifname), in(setGuests, oifname), in(setPorts, iifname), in(setPorts, oifname)
-	forward := []rule{{"guest to guest", drop, []match{guest, toGuest}}}
-	input := []rule{{"", goTo("guest-host"), []match{guest}}}
+	control := rule{"to bridges themselves, as LLDP is", drop, []match{ours, toBridges}}
+	forward := []rule{control, {"guest to guest", drop, []match{guest, toGuest}}}
+	input := []rule{control, {"", goTo("guest-host"), []match{guest}}}
 	output := []rule{{"", goTo("host-guest"), []match{toGuest}}}
 	if !s.ApplianceOnHost() {
 		device := s.Appliance.Device

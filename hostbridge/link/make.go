@@ -38,8 +38,13 @@ func bridgeSettings(s *site.Site) []setting {
 	return append(list, setting{"ipv6", "disable_ipv6", "1"})
 }
 
-// portSettings keep the host from being reached by a port itself.
-var portSettings = []setting{{"ipv6", "disable_ipv6", "1"}}
+// portSettings keep the host from being reached by a port itself: it has no IPv6
+// there, answers no ARP, and takes IPv4 from nobody, since no route leads there.
+var portSettings = []setting{
+	{"ipv6", "disable_ipv6", "1"},
+	{"ipv4", "arp_ignore", "8"},
+	{"ipv4", "rp_filter", "1"},
+}
 
 // differ lists the settings that are not as they should be. A host without IPv6
 // has none of its settings.
@@ -95,7 +100,8 @@ func (h *host) planBridge(s *site.Site) *change.Change {
 	note(a.MTU != s.MTU, "mtu")
 	note(a.Flags&net.FlagUp == 0, "down")
 	if b, ok := h.bridge.(*netlink.Bridge); ok {
-		note(b.MulticastSnooping == nil || *b.MulticastSnooping, "multicast snooping")
+		note(snoops(b), "multicast snooping")
+		note(keepsControl(b), "group forwarding")
 	}
 	note(!sameElements(h.addrs, bridgeAddresses(s)), "addresses")
 	note(len(h.surplusNeighbours(s)) > 0, "neighbours")
@@ -110,9 +116,8 @@ func sameElements[T comparable](a, b []T) bool {
 }
 
 func (h *host) makeBridge(s *site.Site) error {
-	off := false
-	b := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs(), MulticastSnooping: &off}
-	b.Name, b.HardwareAddr = s.Bridge, s.Host.MAC
+	b := carrier(s.Bridge)
+	b.HardwareAddr = s.Host.MAC
 	if err := netlink.LinkAdd(b); err != nil {
 		return err
 	}
@@ -143,9 +148,9 @@ func (h *host) configureBridge(s *site.Site) error {
 	if err := netlink.LinkSetMTU(b, s.MTU); err != nil {
 		return fmt.Errorf("mtu: %w", err)
 	}
-	if br, ok := b.(*netlink.Bridge); ok && (br.MulticastSnooping == nil || *br.MulticastSnooping) {
-		if err := noSnooping(s.Bridge); err != nil {
-			return fmt.Errorf("multicast snooping: %w", err)
+	if br, ok := b.(*netlink.Bridge); ok && (snoops(br) || keepsControl(br)) {
+		if err := netlink.LinkModify(carrier(s.Bridge)); err != nil {
+			return fmt.Errorf("multicast snooping, group forwarding: %w", err)
 		}
 	}
 	if err := netlink.LinkSetUp(b); err != nil {
@@ -169,13 +174,26 @@ func (h *host) configureBridge(s *site.Site) error {
 	return nil
 }
 
-// noSnooping has the bridge send multicasts to all ports, as neighbour discovery
-// needs. Nothing else of the bridge is sent along: a kernel may refuse what it
-// tells of itself.
-func noSnooping(name string) error {
-	only := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
-	only.Name = name
-	return netlink.BridgeSetMcastSnoop(only, false)
+// controlForward has frames to 01:80:c2:00:00:03 to 0f, a bit each, treated as
+// those to others, which come by the whole firewall. Without, the kernel hands
+// those to 0e, LLDP, to the host past all hooks, and asks only the hook input of
+// the rest, as it does of 02, for which it takes no bit.
+const controlForward uint16 = 0xfff8
+
+// carrier is a bridge that sends multicasts to all ports, as neighbour discovery
+// needs, and knows no frames that are for itself. It has nothing else of the
+// bridge that is there: a kernel may refuse what it tells of itself.
+func carrier(name string) *netlink.Bridge {
+	snooping, forward := false, controlForward
+	b := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs(), MulticastSnooping: &snooping, GroupFwdMask: &forward}
+	b.Name = name
+	return b
+}
+
+func snoops(b *netlink.Bridge) bool { return b.MulticastSnooping == nil || *b.MulticastSnooping }
+
+func keepsControl(b *netlink.Bridge) bool {
+	return b.GroupFwdMask == nil || *b.GroupFwdMask != controlForward
 }
 
 // setAddresses gives the bridge the addresses and takes others from it. Those of
