@@ -79,8 +79,10 @@ func TestUpAfterAnEditChangesOnlyWhatDiffers(t *testing.T) {
 }
 
 func TestUpRepairsWhatSomebodyChanged(t *testing.T) {
+	mac := read(t, twoGuests).Guests[0].MAC.String()
 	for name, damage := range map[string]func() error{
 		"port not isolated": func() error { return ip("bridge link set dev tap-one isolated off") },
+		"MAC can move":      func() error { return ip("bridge fdb replace " + mac + " dev tap-one master static") },
 		"bridge's MAC":      func() error { return ip("ip link set br-t address 02:00:00:00:00:09") },
 		"bridge down":       func() error { return ip("ip link set br-t down") },
 		"tap taken off":     func() error { return ip("ip link set tap-one nomaster") },

@@ -130,13 +130,20 @@ type host struct {
 	links  map[string]netlink.Link
 	bridge netlink.Link // nil if there is none of that name
 	ports  map[int]flags
-	fdb    map[int][]net.HardwareAddr // static entries of each port
+	fdb    map[int][]entry // static entries of each port
 	neigh  map[netip.Addr]net.HardwareAddr
 	addrs  []netip.Prefix // of the bridge
 }
 
+// entry is a MAC that the bridge knows to be behind a port. If it is sticky, no
+// frame from elsewhere moves it there: an entry that is merely static is moved.
+type entry struct {
+	mac    net.HardwareAddr
+	sticky bool
+}
+
 func observe(bridge string) (*host, error) {
-	h := &host{links: make(map[string]netlink.Link), fdb: make(map[int][]net.HardwareAddr), neigh: make(map[netip.Addr]net.HardwareAddr)}
+	h := &host{links: make(map[string]netlink.Link), fdb: make(map[int][]entry), neigh: make(map[netip.Addr]net.HardwareAddr)}
 	links, err := netlink.LinkList()
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
@@ -171,7 +178,7 @@ func (h *host) observeBridge() error {
 	}
 	for _, n := range fdb {
 		if n.MasterIndex == index && n.State&netlink.NUD_NOARP != 0 {
-			h.fdb[n.LinkIndex] = append(h.fdb[n.LinkIndex], n.HardwareAddr)
+			h.fdb[n.LinkIndex] = append(h.fdb[n.LinkIndex], entry{n.HardwareAddr, n.Flags&netlink.NTF_STICKY != 0})
 		}
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {

@@ -296,10 +296,16 @@ func (h *host) portDiffers(s *site.Site, p *site.Port, l netlink.Link) (wrong []
 		}
 	}
 	note(h.ports[a.Index] != wantedFlags(s, p), "flags of the port")
-	fdb := h.fdb[a.Index]
-	note(len(fdb) != 1 || !bytes.Equal(fdb[0], p.MAC), "forwarding table")
+	note(!h.forwards(a.Index, p.MAC), "forwarding table")
 	note(len(h.missingNeighbours(p)) > 0, "neighbours")
 	return wrong
+}
+
+// forwards says that the bridge knows a MAC to be behind a port, for good, and no
+// other. It has an entry for each VLAN of the port, too, if it knows of VLANs.
+func (h *host) forwards(index int, mac net.HardwareAddr) bool {
+	other := func(e entry) bool { return !e.sticky || !bytes.Equal(e.mac, mac) }
+	return len(h.fdb[index]) > 0 && !slices.ContainsFunc(h.fdb[index], other)
 }
 
 // missingNeighbours are the addresses of a port of which the host is not told

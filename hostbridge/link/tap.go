@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -99,17 +100,21 @@ func (h *host) configureTap(s *site.Site, p *site.Port, l netlink.Link) error {
 
 // setForwarding tells the bridge the one MAC behind a port.
 func (h *host) setForwarding(p *site.Port, index int) error {
-	there := false
-	for _, mac := range h.fdb[index] {
-		if there = there || bytes.Equal(mac, p.MAC); bytes.Equal(mac, p.MAC) {
+	if h.forwards(index, p.MAC) {
+		return nil
+	}
+	for _, e := range h.fdb[index] {
+		if bytes.Equal(e.mac, p.MAC) {
 			continue
 		}
-		if err := netlink.NeighDel(&netlink.Neigh{LinkIndex: index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER, HardwareAddr: mac}); err != nil {
+		if err := netlink.NeighDel(forwardingEntry(index, e.mac, 0)); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}
 	}
-	if there {
-		return nil
-	}
-	return netlink.NeighSet(&netlink.Neigh{LinkIndex: index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER, State: netlink.NUD_NOARP, HardwareAddr: p.MAC})
+	return netlink.NeighSet(forwardingEntry(index, p.MAC, netlink.NTF_STICKY))
+}
+
+// forwardingEntry is one of the bridge's table that does not age.
+func forwardingEntry(index int, mac net.HardwareAddr, flags int) *netlink.Neigh {
+	return &netlink.Neigh{LinkIndex: index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER | flags, State: netlink.NUD_NOARP, HardwareAddr: mac}
 }
