@@ -4,8 +4,9 @@
 // What there should be is a [site.Site]. [Plan] finds what of it is missing or
 // wrong, [Up] sees to that, and [Down] removes what Up has made, whatever the
 // file says meanwhile. All of it is in the kernel, and ends with the boot:
-// nothing has to run for it. A [Service] does run: it sees to a site likewise, and
-// tells guests that ask which addresses they have.
+// nothing has to run for it. A [Service] does run: it sees to a site likewise,
+// confines what others put on the bridge later, and tells guests that ask which
+// addresses they have.
 //
 //	site       the operator's file, and what follows from it
 //	link       the bridge and the taps

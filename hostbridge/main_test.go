@@ -39,6 +39,23 @@ func enter(t *testing.T) {
 	}
 }
 
+// beside runs f at the same time as the test, in its network namespace.
+func beside(t *testing.T, f func()) {
+	t.Helper()
+	namespace, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer namespace.Close()
+		runtime.LockOSThread() // for good: the thread ends with f
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			t.Error(err)
+		}
+		f()
+	}()
+}
+
 // read makes a site of a file's text.
 func read(t *testing.T, text string) *site.Site {
 	t.Helper()

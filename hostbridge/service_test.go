@@ -18,6 +18,7 @@ import (
 
 	"github.com/fsva/fsva/hostbridge/change"
 	"github.com/fsva/fsva/hostbridge/dhcp"
+	"github.com/fsva/fsva/hostbridge/site"
 )
 
 func ignore(change.Change) {}
@@ -27,19 +28,26 @@ func ignore(change.Change) {}
 func serveStage(t *testing.T) (st *stage, v *Service, cancel context.CancelFunc, ended chan error) {
 	t.Helper()
 	st = newStage(t)
-	v, err := Start(st.Site, zerolog.New(zerolog.NewTestWriter(t)), ignore)
+	v, cancel, ended = serve(t, st.Site, ignore)
+	return st, v, cancel, ended
+}
+
+// serve starts a service, and tells done what it changes.
+func serve(t *testing.T, s *site.Site, done func(change.Change)) (v *Service, cancel context.CancelFunc, ended chan error) {
+	t.Helper()
+	v, err := Start(s, zerolog.New(zerolog.NewTestWriter(t)), done)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended = make(chan error, 1)
-	go func() { ended <- v.Serve(ctx); close(ended) }()
+	beside(t, func() { ended <- v.Serve(ctx); close(ended) })
 	t.Cleanup(func() {
 		cancel()
 		for range ended { // nothing logs after the test
 		}
 	})
-	return st, v, cancel, ended
+	return v, cancel, ended
 }
 
 var (
@@ -194,5 +202,45 @@ func TestServiceEndsWithItsBridge(t *testing.T) {
 	down(t, "br-t")
 	if err := <-ended; !errors.Is(err, dhcp.ErrGone) {
 		t.Error(err)
+	}
+}
+
+// A toolstack makes a guest's interface when it starts the guest, which is long
+// after the bridge was made, or after the guest was added to the file.
+func TestServiceConfinesWhatOthersPutOnTheBridge(t *testing.T) {
+	external := strings.Replace(twoGuests, "address: 10.77.0.12", "address: 10.77.0.12, tap: vif7, external: true", 1)
+	for name, start := range map[string]string{"from the start": external, "after a reload": twoGuests} {
+		t.Run(name, func(t *testing.T) {
+			enter(t)
+			changed := make(chan change.Change, 64)
+			v, _, _ := serve(t, read(t, start), func(c change.Change) { changed <- c })
+			s := read(t, external)
+			if err := v.Change(s, ignore); err != nil {
+				t.Fatal(err)
+			}
+			for _, command := range []string{"ip tuntap add vif7 mode tap", "ip link set vif7 master br-t", "ip link set vif7 up"} {
+				if err := ip(command); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for hang := time.After(30 * time.Second); ; {
+				select {
+				case c := <-changed:
+					if c.Thing != "tap vif7" {
+						continue // of the start
+					}
+				case <-hang:
+					t.Error("vif7 is left as it is")
+				}
+				break
+			}
+			left, err := Plan(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range left {
+				t.Errorf("not done: %v", &left[i])
+			}
+		})
 	}
 }

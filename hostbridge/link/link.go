@@ -67,6 +67,25 @@ func Plan(s *site.Site, journal *Journal) (remove, rest []change.Change, err err
 	return remove, rest, nil
 }
 
+// Confine finds what has to change for the ports that others make. It needs no
+// journal: it makes and removes no device, and another may do the same meanwhile.
+func Confine(s *site.Site) (changes []change.Change, err error) {
+	ports := slices.DeleteFunc(slices.Clone(s.Ports()), func(p site.Port) bool { return !p.External })
+	if len(ports) == 0 {
+		return nil, nil
+	}
+	h, err := observe(s.Bridge)
+	if err != nil || h.bridge == nil || !ours(h.bridge, s.Bridge) {
+		return nil, err
+	}
+	for i := range ports {
+		if c := h.planPort(s, &ports[i]); c != nil {
+			changes = append(changes, *c)
+		}
+	}
+	return changes, nil
+}
+
 // Remove finds what is there of a bridge, and is to be removed: taps first. busy
 // are the taps that somebody has open.
 func Remove(bridge string, journal *Journal) (changes []change.Change, busy []string, err error) {

@@ -25,6 +25,7 @@ func newHostServe() *cobra.Command {
 guests, until SIGTERM or SIGINT, the addresses that they have: by DHCP, DHCPv6 and
 router advertisements, on this bridge alone. No guest is given another address
 than that of the file, whatever it asks for, and none is given a route.
+Interfaces of external guests are confined when their toolstack makes them.
 
 SIGHUP reads the file anew, and makes and tells what it says then. What was made
 stays when this ends: guests go on with what they were told, for a day.`,
