@@ -36,7 +36,8 @@ func (r *request) takeLock(withFlags bool) (a lockArgs) {
 }
 
 // openToLock returns the open file of a fid, and what kind of lock is asked
-// for.
+// for. Linux does not say that in Tgetlock: there each is an unlock. That counts
+// as a lock for writing, so that whatever others hold is told.
 func (r *request) openToLock(num uint32, a *lockArgs) (*openFile, lock.Type, error) {
 	f, err := r.fid(num)
 	switch {
@@ -47,9 +48,9 @@ func (r *request) openToLock(num uint32, a *lockArgs) (*openFile, lock.Type, err
 	case a.rngErr != nil:
 		return nil, 0, a.rngErr
 	}
-	typ := lock.Read
-	if a.typ == lockWrite {
-		typ = lock.Write
+	typ := lock.Write
+	if a.typ == lockRead {
+		typ = lock.Read
 	}
 	return f.open, typ, nil
 }

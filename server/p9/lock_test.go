@@ -127,6 +127,19 @@ func TestGetlock(t *testing.T) {
 	}
 }
 
+// Linux asks without the kind of lock.
+func TestGetlockOfLinuxTellsAReadLock(t *testing.T) {
+	b := serving(t, "")
+	one, two := b.attached(t, 0), b.attached(t, 0)
+	f, g := one.create("f", oRdWr, 0o644), two.create("f", oRdWr, 0o644)
+	one.mustLock(f, lockRead, 5, 5, 42)
+	d := two.must(tgetlock, g, uint8(lockUnlock), uint64(0), uint64(0), uint32(1), "other")
+	typ, start, length, process := d.uint8(), d.uint64(), d.uint64(), d.uint32()
+	if typ != lockRead || start != 5 || length != 5 || process != 42 {
+		t.Errorf("in the way is type %d at %d, %d bytes, of %d", typ, start, length, process)
+	}
+}
+
 func TestLocksNeedTheAccessThatTheFileWasOpenedFor(t *testing.T) {
 	c := serving(t, "").attached(t, 0)
 	c.clunk(c.create("f", oRdWr, 0o644))

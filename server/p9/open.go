@@ -81,7 +81,7 @@ func (r *request) openFile(f *fid, flags uint32, file vfs.File) (err error) {
 	if err == nil && file == nil && r.exp.ReadOnly && how&vfs.OpenWrite != 0 {
 		err = vfs.EROFS
 	}
-	o := &openFile{File: file, how: how, append: flags&oAppend != 0, stable: stabilityOf(flags)}
+	o := &openFile{File: file, how: how, append: appends(flags), stable: stabilityOf(flags)}
 	if err == nil && file == nil {
 		o.File, err = r.openNode(f, how)
 	}
@@ -154,6 +154,13 @@ func accessOf(flags uint32) (how vfs.OpenFlags, share lock.Share, err error) {
 	}
 	return how, share, nil
 }
+
+// appends says whether writes go where the file ends, wherever the client thinks
+// that is. A client with a write-back cache opens for reading too, so that it can
+// fill its pages, and until Linux commit a63dd8fd1379 it sends O_APPEND along; then
+// it writes whole pages, with what it has written before. Their place is where it
+// says.
+func appends(flags uint32) bool { return flags&oAppend != 0 && flags&oAccMode == oWrOnly }
 
 // stabilityOf says how durable O_DSYNC and O_SYNC make every write. O_SYNC has
 // the bit of O_DSYNC, too.

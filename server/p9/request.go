@@ -104,8 +104,8 @@ func (r *request) dispatch() error {
 }
 
 // fid returns the fid of that number for the time of the request. It fails
-// with EBADF if there is none and with ESTALE if its export is no longer
-// served.
+// with EBADF if there is none, with ESTALE if its export is no longer served, and
+// with EACCES if it is no longer for this client.
 func (r *request) fid(num uint32) (*fid, error) {
 	if r.in.bad {
 		return nil, errMalformed
@@ -117,8 +117,11 @@ func (r *request) fid(num uint32) (*fid, error) {
 	r.held[r.nheld] = f
 	r.nheld++
 	exp := r.s.srv.cfg.Exports.ByID(f.exp.ID)
-	if exp == nil || exp.FS != f.exp.FS || !r.use(exp) {
+	switch {
+	case exp == nil, exp.FS != f.exp.FS, !r.use(exp):
 		return nil, vfs.ESTALE
+	case !exp.Admits(r.s.addr):
+		return nil, vfs.EACCES
 	}
 	if r.exp == nil {
 		r.exp = exp

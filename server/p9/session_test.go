@@ -122,10 +122,21 @@ func TestReadAndWriteNeedTheAccessThatTheFileWasOpenedFor(t *testing.T) {
 func TestAppendingWritesGoToTheEnd(t *testing.T) {
 	c := serving(t, "").attached(t, 0)
 	c.write(c.create("log", oRdWr, 0o644), 0, "one ")
-	a, b := c.open("log", oRdWr|oAppend), c.open("log", oWrOnly|oAppend)
+	a, b := c.open("log", oWrOnly|oAppend), c.open("log", oWrOnly|oAppend)
 	c.write(a, 0, "two ")
 	c.write(b, 0, "three")
-	if got := c.read(a, 0, 100); got != "one two three" {
+	if got := c.read(c.open("log", 0), 0, 100); got != "one two three" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// So writes a client with a write-back cache, which opens files for reading too.
+func TestPagesOfAnAppendingClientGoWhereItSays(t *testing.T) {
+	c := serving(t, "").attached(t, 0)
+	f := c.create("log", oRdWr|oAppend, 0o644)
+	c.write(f, 0, "one ")
+	c.write(f, 0, "one two")
+	if got := c.read(f, 0, 100); got != "one two" {
 		t.Errorf("read %q", got)
 	}
 }

@@ -169,8 +169,13 @@ func (r *request) commitXattr(f *fid) error {
 		return nil
 	}
 	r.exp = r.s.srv.cfg.Exports.ByID(f.exp.ID)
-	if r.exp == nil || r.exp.FS != f.exp.FS {
+	switch {
+	case r.exp == nil, r.exp.FS != f.exp.FS, !r.use(r.exp):
 		return vfs.ESTALE
+	case !r.exp.Admits(r.s.addr):
+		return vfs.EACCES
+	case r.exp.ReadOnly:
+		return vfs.EROFS
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -29,8 +29,10 @@ type share struct {
 }
 
 // mount is the script that mounts it at /mnt and its tag.
-func (s share) mount() string {
-	return fmt.Sprintf("mkdir -p /mnt/%[1]s && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 %[1]s /mnt/%[1]s\n", s.tag)
+func (s share) mount() string { return s.mountWith("cache=none") }
+
+func (s share) mountWith(option string) string {
+	return fmt.Sprintf("mkdir -p /mnt/%[1]s && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,%[2]s %[1]s /mnt/%[1]s\n", s.tag, option)
 }
 
 func TestMachineMountsTwoVirtioDevices(t *testing.T) {
@@ -65,6 +67,15 @@ func TestMachineMountsTwoVirtioDevices(t *testing.T) {
 			t.Errorf("the guest's file has %q: %v", new, err)
 		}
 		g.Run(t, "umount /mnt/a\n"+a.mount()+`[ "$(cat /mnt/a/new)" = hello ]`)
+
+		// A page that is written back has what was appended before.
+		g.Run(t, "umount /mnt/b\n"+b.mountWith("cache=mmap")+`cd /mnt/b
+			exec 3>>log
+			for i in 1 2 3; do echo $i >&3; sync; done
+			exec 3>&-`)
+		if log, err := os.ReadFile(filepath.Join(b.dir, "log")); err != nil || string(log) != "1\n2\n3\n" {
+			t.Errorf("what was appended is %q: %v", log, err)
+		}
 	})
 }
 
