@@ -59,7 +59,8 @@ type FS interface {
 	// WriteVerifier changes exactly when data written unstably may have
 	// been lost: for a file system in this process's memory with every
 	// start, for a kernel file system with the boot of the machine and
-	// after a failed write-back.
+	// after a failed write-back. Data has the verifier of before its
+	// write, and is durable if that is still the one after a Sync.
 	WriteVerifier() uint64
 
 	// Close gives back everything the file system holds. No call is

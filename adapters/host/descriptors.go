@@ -83,7 +83,8 @@ type descriptor struct {
 type openNode struct {
 	files, writers int
 	// pin keeps a node whose last name was removed.
-	pin *descriptor
+	pin  *descriptor
+	back writeBack
 }
 
 // newDescriptors keeps at most limit descriptors, or its share of the budget if
@@ -238,15 +239,16 @@ func (s *shard) forget(key fdKey) {
 	}
 }
 
-// opened counts a File of the node behind desc, its path descriptor. It fails
-// with ESTALE if the node was removed since the caller got desc.
-func (d *descriptors) opened(desc *descriptor, a access) error {
+// opened counts a File of the node behind desc, its path descriptor, and returns
+// what the Files share. It fails with ESTALE if the node was removed since the
+// caller got desc.
+func (d *descriptors) opened(desc *descriptor, a access) (*writeBack, error) {
 	s := desc.home
 	s.lock()
 	defer s.unlock()
 	n := s.open[desc.key.handle]
 	if desc.gone && (n == nil || n.pin == nil) && unlinked(desc.fd) {
-		return vfs.ESTALE
+		return nil, vfs.ESTALE
 	}
 	if n == nil {
 		n = &openNode{}
@@ -260,7 +262,7 @@ func (d *descriptors) opened(desc *descriptor, a access) error {
 	if a&writeOnly != 0 {
 		n.writers++
 	}
-	return nil
+	return &n.back, nil
 }
 
 // closed takes back what opened counted. Descriptors for writing go with the

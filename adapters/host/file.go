@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"unsafe"
@@ -22,6 +21,7 @@ type file struct {
 	uid uint32
 	// held is for a process that could not open the file again.
 	held *descriptor
+	back *writeBack // of the node
 
 	mu     sync.Mutex // before the locks of descriptors
 	pinned *descriptor
@@ -76,12 +76,14 @@ func (n *node) opened(desc *descriptor, cred *vfs.Cred, a access) (*file, error)
 		}
 		f.held = held
 	}
-	if err := n.fs.fds.opened(desc, a); err != nil {
+	back, err := n.fs.fds.opened(desc, a)
+	if err != nil {
 		if f.held != nil {
 			f.held.release()
 		}
 		return nil, err
 	}
+	f.back = back
 	return f, nil
 }
 
@@ -195,23 +197,36 @@ func (f *file) WriteAt(_ context.Context, p []byte, off int64, want vfs.Stabilit
 	case vfs.FileSync:
 		flags = unix.RWF_SYNC
 	}
-	err = f.change(func(fd int) error {
-		for n < len(p) {
-			put, err := retry(func() (int, error) { return writeAt(fd, p[n:], off+int64(n), flags) })
-			if err != nil {
-				return err
-			}
-			if put == 0 {
-				return vfs.EIO
-			}
-			n += put
-		}
-		return nil
-	})
-	if want != vfs.Unstable && errors.Is(err, vfs.EIO) {
-		f.node.fs.writeBackFailed(err)
+	write := func() (lost bool, err error) {
+		var failed error // of the write, not on the way to it
+		err = f.change(func(fd int) error {
+			n, failed = writeAll(fd, p, off, flags)
+			return failed
+		})
+		return f.node.fs.noteLoss(failed, flags != 0), err
+	}
+	if flags == 0 {
+		_, err = write()
+		return n, want, err
+	}
+	if err = f.back.await(write); err != nil && n == len(p) {
+		n = 0 // written, but nobody knows whether for good
 	}
 	return n, want, err
+}
+
+func writeAll(fd int, p []byte, off int64, flags int) (n int, err error) {
+	for n < len(p) {
+		put, err := retry(func() (int, error) { return writeAt(fd, p[n:], off+int64(n), flags) })
+		if err != nil {
+			return n, err
+		}
+		if put == 0 {
+			return n, vfs.EIO
+		}
+		n += put
+	}
+	return n, nil
 }
 
 func writeAt(fd int, p []byte, off int64, flags int) (int, error) {
@@ -252,14 +267,13 @@ func (f *file) Sync(_ context.Context, dataOnly bool) error {
 		return err
 	}
 	defer desc.release()
-	_, err = retry(func() (int, error) {
-		if dataOnly {
-			return 0, unix.Fdatasync(desc.fd)
-		}
-		return 0, unix.Fsync(desc.fd)
+	return f.back.await(func() (lost bool, err error) {
+		_, err = retry(func() (int, error) {
+			if dataOnly {
+				return 0, unix.Fdatasync(desc.fd)
+			}
+			return 0, unix.Fsync(desc.fd)
+		})
+		return f.node.fs.noteLoss(err, true), err
 	})
-	if err != nil {
-		f.node.fs.writeBackFailed(err)
-	}
-	return err
 }

@@ -68,8 +68,9 @@ type FS struct {
 	dirLocks [256]sync.Mutex
 
 	boot     uint64        // hash of the boot id
-	failures atomic.Uint64 // failed write-backs
-	mounts   sync.Map      // names of mount points already logged
+	failures atomic.Uint64 // failed write-backs, changed under failing
+	failing  sync.Mutex
+	mounts   sync.Map // names of mount points already logged
 }
 
 var _ vfs.FS = (*FS)(nil)
@@ -238,18 +239,4 @@ func (f *FS) WriteVerifier() uint64 {
 	// The multiplier spreads small counts over all bits, so that no count
 	// makes one boot look like another.
 	return f.boot + f.failures.Load()*0x9e3779b97f4a7c15
-}
-
-// writeBackFailed changes the verifier: the kernel reports a failed write-back
-// once and drops the pages (fsync(2)).
-func (f *FS) writeBackFailed(err error) {
-	n := f.failures.Add(1)
-	f.log.Error().Err(err).Msg("the storage failed to take written data")
-	if f.state == nil {
-		return
-	}
-	v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, f.boot), n)
-	if err := f.state.Put(failuresKey, v); err != nil {
-		f.log.Error().Err(err).Msg("cannot keep the count of failed writes")
-	}
 }

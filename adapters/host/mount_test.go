@@ -32,21 +32,32 @@ func unmountLater(t *testing.T, dir string) {
 
 // mountLoop makes a file system of 512 MiB, which takes far less on disk, and
 // mounts it for the time of the test.
-func mountLoop(t *testing.T, kind string) string {
+func mountLoop(t *testing.T, kind string, mkfs ...string) string {
 	t.Helper()
 	needRoot(t, "mounting a file system")
+	return mountImage(t, filepath.Join(t.TempDir(), "image"), kind, mkfs...)
+}
+
+// mountThin mounts a file system that takes 512 MiB on storage that has 16.
+func mountThin(t *testing.T) string {
+	t.Helper()
+	image := filepath.Join(mountTmpfs(t, "16m"), "image")
+	return mountImage(t, image, "ext4", "-O", "^has_journal", "-N", "128")
+}
+
+func mountImage(t *testing.T, image, kind string, options ...string) string {
+	t.Helper()
 	mkfs, err := exec.LookPath("mkfs." + kind)
 	if err != nil {
 		t.Skipf("mkfs.%s is not installed", kind)
 	}
-	image := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(image, 512<<20); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(mkfs, "-q", image).CombinedOutput(); err != nil {
+	if out, err := exec.Command(mkfs, append(options, "-q", image)...).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.%s: %v\n%s", kind, err, out)
 	}
 	dir := t.TempDir()

@@ -62,9 +62,8 @@ func (f *FS) syncMeta(node int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, err = retry(func() (int, error) { return 0, unix.Fsync(fd) }); err != nil {
-		f.writeBackFailed(err)
-	}
+	_, err = retry(func() (int, error) { return 0, unix.Fsync(fd) })
+	f.noteLoss(err, true)
 	return err
 }
 

@@ -114,13 +114,14 @@ func (c *compound) write() nfs4.Status {
 	} else {
 		c.mayBlockOn(&c.cur)
 	}
+	verifier := c.cur.exp.FS.WriteVerifier() // before: a failure from here on may be of this data
 	n, done, err := f.WriteAt(c.call.Ctx, data, int64(offset), want)
 	if n == 0 && err != nil {
 		return statusOf(err)
 	}
 	c.reply.Uint32(uint32(n)) // a short write: the client comes again for the rest
 	c.reply.Uint32(uint32(done))
-	c.reply.Uint64(c.cur.exp.FS.WriteVerifier())
+	c.reply.Uint64(verifier)
 	return nfs4.OK
 }
 
@@ -139,7 +140,6 @@ func (c *compound) commit() nfs4.Status {
 		return st
 	}
 	c.call.MayBlock()
-	verifier := c.cur.exp.FS.WriteVerifier() // before: a failure in between must show
 	f, err := c.cur.node.Open(c.call.Ctx, vfs.Root, vfs.OpenWrite|vfs.OpenReclaim)
 	if err != nil {
 		return statusOf(err)
@@ -148,6 +148,7 @@ func (c *compound) commit() nfs4.Status {
 	if err := f.Sync(c.call.Ctx, true); err != nil {
 		return statusOf(err)
 	}
-	c.reply.Uint64(verifier)
+	// After: a failure that another call was told of until now must show.
+	c.reply.Uint64(c.cur.exp.FS.WriteVerifier())
 	return nfs4.OK
 }

@@ -54,6 +54,8 @@ type overbooked struct {
 	vfs.FS
 	lost atomic.Uint64 // how often
 	full atomic.Bool
+	// loses: data is lost during the next call, which is not told.
+	loses atomic.Bool
 }
 
 func (o *overbooked) WriteVerifier() uint64 { return o.lost.Load() }
@@ -80,11 +82,24 @@ type overbookedFile struct {
 	fs *overbooked
 }
 
+func (f *overbookedFile) WriteAt(ctx context.Context, p []byte, off int64, want vfs.Stability) (int, vfs.Stability, error) {
+	n, done, err := f.File.WriteAt(ctx, p, off, want)
+	f.fs.lose()
+	return n, done, err
+}
+
+func (o *overbooked) lose() {
+	if o.loses.CompareAndSwap(true, false) {
+		o.lost.Add(1)
+	}
+}
+
 func (f *overbookedFile) Sync(ctx context.Context, dataOnly bool) error {
 	if f.fs.full.CompareAndSwap(true, false) {
 		f.fs.lost.Add(1)
 		return fmt.Errorf("write-back: %w", vfs.ENOSPC)
 	}
+	f.fs.lose()
 	return f.File.Sync(ctx, dataOnly)
 }
 
@@ -112,6 +127,27 @@ func TestVerifierChangesWhenUnstableDataMayBeLost(t *testing.T) {
 	g.must(nfs41.PutFH(f.fh), &w)
 	if w.Verifier != c.Verifier {
 		t.Errorf("WRITE %x, COMMIT %x", w.Verifier, c.Verifier)
+	}
+}
+
+// Another call is told of the loss, while this one writes or commits.
+func TestDataMayBeLostDuringWriteAndCommit(t *testing.T) {
+	data := &overbooked{FS: mem.New(mem.Options{Size: 1 << 20})}
+	g := startOver(t, data).mount(nfs41.Config{})
+	f := g.create("f")
+	w := nfs41.Write{Stateid: f.sid, Data: []byte("x")}
+	c := nfs41.Commit{}
+	data.loses.Store(true)
+	g.must(nfs41.PutFH(f.fh), &w)
+	g.must(nfs41.PutFH(f.fh), &c)
+	if w.Verifier == c.Verifier {
+		t.Error("what was lost during WRITE is taken for safe")
+	}
+	g.must(nfs41.PutFH(f.fh), &w)
+	data.loses.Store(true)
+	g.must(nfs41.PutFH(f.fh), &c)
+	if w.Verifier == c.Verifier {
+		t.Error("what was lost during COMMIT is taken for safe")
 	}
 }
 
