@@ -69,9 +69,16 @@ func (c *compound) copy() nfs4.Status {
 	if err != nil && n == 0 {
 		return statusOf(err)
 	}
+	done := vfs.Unstable
+	if c.cur.exp.Sync {
+		done = vfs.FileSync
+	}
+	if err := c.makeDurable(r.dst.File); err != nil {
+		return statusOf(err)
+	}
 	c.reply.Uint32(0) // no callback follows
 	c.reply.Uint64(uint64(n))
-	c.reply.Uint32(uint32(vfs.Unstable))
+	c.reply.Uint32(uint32(done))
 	c.reply.Uint64(verifier)
 	c.reply.Bool(true) // consecutive
 	c.reply.Bool(true) // synchronous
@@ -211,7 +218,11 @@ func (c *compound) clone() nfs4.Status {
 		return nfs4.ErrNotsupp
 	}
 	// The length as asked: to the end may mean to the end of its block.
-	return statusOf(cl.CloneRange(c.call.Ctx, r.srcOff, r.dst.File, r.dstOff, int64(count)))
+	err := cl.CloneRange(c.call.Ctx, r.srcOff, r.dst.File, r.dstOff, int64(count))
+	if err == nil {
+		err = c.makeDurable(r.dst.File)
+	}
+	return statusOf(err)
 }
 
 // offloadCancel is OFFLOAD_CANCEL (RFC 7862 §15.8), offloadStatus

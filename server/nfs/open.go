@@ -268,7 +268,7 @@ func (c *compound) grantOpen(a *openArgs, target object, cred *vfs.Cred, file vf
 		created.Close() // the owner had the file open already
 	}
 	if err == nil && truncate {
-		if err = target.node.SetAttr(c.call.Ctx, cred, &vfs.SetAttr{Set: vfs.SetSize, Size: a.attrs.Size}); err != nil {
+		if err = c.truncate(o, target.node, cred); err != nil {
 			c.undoOpen(o, sid)
 		}
 	}
@@ -283,6 +283,19 @@ func (c *compound) grantOpen(a *openArgs, target object, cred *vfs.Cred, file vf
 	attrset.encode(&c.reply.Encoder)
 	c.encodeNoDelegation(a.want)
 	return nfs4.OK
+}
+
+// truncate makes a file that was opened empty.
+func (c *compound) truncate(o *clients.Open, n vfs.Node, cred *vfs.Cred) error {
+	if err := n.SetAttr(c.call.Ctx, cred, &vfs.SetAttr{Set: vfs.SetSize}); err != nil {
+		return err
+	}
+	f, err := o.Use()
+	if err != nil {
+		return err
+	}
+	defer f.Release()
+	return c.makeDurable(f.File)
 }
 
 // undoOpen takes back an OPEN that made the state; one that only added to it

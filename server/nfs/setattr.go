@@ -47,7 +47,11 @@ func (c *compound) setAttrs() (bitmap, nfs4.Status) {
 	if chg.set.Set == 0 {
 		return chg.given, nfs4.OK
 	}
-	return chg.given, statusOf(c.cur.node.SetAttr(c.call.Ctx, cred, &chg.set))
+	err := c.cur.node.SetAttr(c.call.Ctx, cred, &chg.set)
+	if err == nil && chg.set.Via != nil {
+		err = c.makeDurable(chg.set.Via)
+	}
+	return chg.given, statusOf(err)
 }
 
 // fileToTruncate opens the current file for a change of its size, which needs

@@ -44,7 +44,11 @@ func (c *compound) changeSpace(change func(vfs.Allocator, context.Context, int64
 		return nfs4.ErrNotsupp
 	}
 	c.call.MayBlock()
-	return statusOf(change(a, c.call.Ctx, int64(offset), int64(length)))
+	err := change(a, c.call.Ctx, int64(offset), int64(length))
+	if err == nil {
+		err = c.makeDurable(f.File)
+	}
+	return statusOf(err)
 }
 
 // ioAdvise is IO_ADVISE (RFC 7862 §15.5). The answer names the hints that are

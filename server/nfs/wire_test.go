@@ -43,9 +43,14 @@ func start(t testing.TB) *rig {
 	return startOver(t, mem.New(mem.Options{Size: 64 << 20}))
 }
 
-// startOver is start with another file system as "data".
-func startOver(t testing.TB, data vfs.FS) *rig {
+// startOver is start with another file system as "data", whose options may be
+// changed.
+func startOver(t testing.TB, data vfs.FS, change ...func(*export.Options)) *rig {
 	t.Helper()
+	options := export.Options{AnonUID: 65534, AnonGID: 65534}
+	for _, f := range change {
+		f(&options)
+	}
 	r := &rig{t: t, dir: t.TempDir(), lease: time.Minute, data: data}
 	src := mem.New(mem.Options{Size: 1 << 20})
 	if _, f, _, err := src.Root().Create(t.Context(), vfs.Root, "readme", &vfs.SetAttr{Set: vfs.SetMode, Mode: 0o644}, vfs.OpenWrite); err != nil {
@@ -55,7 +60,7 @@ func startOver(t testing.TB, data vfs.FS) *rig {
 	}
 	var err error
 	r.table, err = export.NewTable([]*export.Export{
-		export.New(1, export.Spec{Name: "data", Options: export.Options{AnonUID: 65534, AnonGID: 65534}}, r.data),
+		export.New(1, export.Spec{Name: "data", Options: options}, r.data),
 		export.New(2, export.Spec{Name: "src", Options: export.Options{ReadOnly: true}}, src),
 	})
 	if err != nil {

@@ -111,7 +111,29 @@ func (r *request) setattr() error {
 	if set.Set == 0 {
 		return nil
 	}
-	return f.node.SetAttr(r.ctx, r.cred(f), &set)
+	if err := f.node.SetAttr(r.ctx, r.cred(f), &set); err != nil || !set.Has(vfs.SetSize) {
+		return err
+	}
+	return r.makeDurable(f)
+}
+
+// makeDurable is called when the size of a fid's file has been changed. Where
+// the export has every change be durable, it is when this returns. Changes of
+// names and attributes are up to the file system, which knows of the option, too.
+func (r *request) makeDurable(f *fid) error {
+	if !r.exp.Sync {
+		return nil
+	}
+	r.mayBlock()
+	if f.open != nil {
+		return f.open.Sync(r.ctx, false)
+	}
+	file, err := f.node.Open(r.ctx, vfs.Root, vfs.OpenWrite|vfs.OpenReclaim)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return file.Sync(r.ctx, false)
 }
 
 // timespec takes sec[8] nsec[8].

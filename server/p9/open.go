@@ -116,7 +116,10 @@ func (r *request) truncate(f *fid) error {
 	if err := r.mayTruncate(f, &set); err != nil {
 		return err
 	}
-	return f.node.SetAttr(r.ctx, r.cred(f), &set)
+	if err := f.node.SetAttr(r.ctx, r.cred(f), &set); err != nil {
+		return err
+	}
+	return r.makeDurable(f)
 }
 
 // closing closes a file because of err, which it returns.

@@ -35,8 +35,9 @@ type Export struct {
 	FS   vfs.FS
 
 	ReadOnly bool
-	// Sync makes every write durable before it is answered, whatever the
-	// client asked for.
+	// Sync makes every change durable before it is answered, whatever the
+	// client asked for: those of data and size by File.Sync. The file system
+	// was opened to make those of names and attributes so.
 	Sync bool
 	// Exclusive says that nothing but the appliance changes the tree, so
 	// that promises about it can be made to clients.
