@@ -2,6 +2,7 @@ package nfs
 
 import (
 	"math"
+	"sync/atomic"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/server/rpc"
@@ -44,10 +45,13 @@ func (c *compound) read() nfs4.Status {
 	return statusOf(c.readInto(f.File, int64(offset), n))
 }
 
-// readInto appends eof and up to n bytes of f at off.
+// readInto appends eof and up to n bytes of f, the current file, at off.
 func (c *compound) readInto(f vfs.File, off int64, n int) error {
 	if d, ok := f.(vfs.Descriptor); ok && n >= sendfileMin {
-		return c.readByDescriptor(f, d, off, n)
+		unreadable := c.srv.unreadable.Mark(c.cur.key())
+		if !unreadable.Load() {
+			return c.readByDescriptor(f, d, off, n, unreadable)
+		}
 	}
 	buf := rpc.GetBuffer(n)
 	got, err := f.ReadAt(c.call.Ctx, buf.B[:n], off)
@@ -69,8 +73,9 @@ func (c *compound) readInto(f vfs.File, off int64, n int) error {
 	return nil
 }
 
-// readByDescriptor has the kernel send the data when the reply is written.
-func (c *compound) readByDescriptor(f vfs.File, d vfs.Descriptor, off int64, n int) error {
+// readByDescriptor has the kernel send the data when the reply is written, which
+// is too late for an error: it ends the connection, and unreadable is set.
+func (c *compound) readByDescriptor(f vfs.File, d vfs.Descriptor, off int64, n int, unreadable *atomic.Bool) error {
 	size, err := c.sizeOf(f)
 	if err != nil {
 		return err
@@ -81,7 +86,7 @@ func (c *compound) readByDescriptor(f vfs.File, d vfs.Descriptor, off int64, n i
 		n = int(min(uint64(n), size-uint64(off)))
 	}
 	c.reply.Bool(uint64(off)+uint64(n) >= size)
-	return c.reply.OpaqueFile(d, off, n)
+	return c.reply.OpaqueFile(d, off, n, unreadable)
 }
 
 func (c *compound) sizeOf(f vfs.File) (uint64, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/server/rpc"
 	"github.com/fsva/fsva/server/stats"
+	"github.com/fsva/fsva/server/unreadable"
 	"github.com/fsva/fsva/state"
 	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
@@ -57,6 +58,8 @@ type Server struct {
 	implName string
 	maxIO    uint32
 
+	unreadable *unreadable.Files // whose data the kernel could not send
+
 	ctx    context.Context // of work that no request waits for
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -83,7 +86,7 @@ func New(cfg Config) (*Server, error) {
 		exports: cfg.Exports, handles: cfg.Handles, clients: reg, locks: cfg.Locks,
 		stats: cfg.Stats, log: cfg.Log, clock: cfg.Clock, leaseFor: cfg.Lease,
 		owner: cfg.State.ServerID(), implName: "fsva " + cfg.Version, maxIO: clients.MaxIO,
-		pseudo: newPseudo(cfg.Exports, cfg.Clock()),
+		pseudo: newPseudo(cfg.Exports, cfg.Clock()), unreadable: unreadable.NewFiles(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.background(reg.Run)

@@ -44,7 +44,7 @@ func (r *request) read() error {
 		return r.readDirect(d, int64(offset), n)
 	}
 	if d != nil && r.loop != nil && r.loop.conn.raw != nil && n >= sendfileMin {
-		if part, ok := partOf(d, int64(offset), n); ok {
+		if part, ok := partOf(d, int64(offset), n, r.s.srv.unreadable.Mark(f.open.key)); ok {
 			r.out.uint32(uint32(n))
 			r.part, r.direct = part, n
 			return nil
@@ -60,6 +60,9 @@ func (r *request) read() error {
 		r.mayBlockOnData(n)
 		more, err := f.open.ReadAt(r.ctx, p[got:], int64(offset)+int64(got))
 		if err != nil {
+			if r.ctx.Err() == nil {
+				r.s.srv.unreadable.Mark(f.open.key).Store(true)
+			}
 			return err
 		}
 		got += more

@@ -2,6 +2,7 @@ package p9
 
 import (
 	"net"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,12 +20,17 @@ type filePart struct {
 	fd   int
 	off  int64
 	n    int
+	// unreadable is set if the file cannot be read after all.
+	unreadable *atomic.Bool
 }
 
 // partOf makes a part of n bytes of a file, if the file has them and the kernel
 // has them in memory, as far as its last byte tells: while a reply is sent,
-// others wait.
-func partOf(d vfs.Descriptor, off int64, n int) (p filePart, ok bool) {
+// others wait. Of a file that is marked as unreadable it makes none.
+func partOf(d vfs.Descriptor, off int64, n int, unreadable *atomic.Bool) (p filePart, ok bool) {
+	if unreadable.Load() {
+		return p, false
+	}
 	fd, err := d.PinFD()
 	if err != nil {
 		return p, false
@@ -35,7 +41,7 @@ func partOf(d vfs.Descriptor, off int64, n int) (p filePart, ok bool) {
 		d.UnpinFD()
 		return p, false
 	}
-	return filePart{file: d, fd: fd, off: off, n: n}, true
+	return filePart{file: d, fd: fd, off: off, n: n, unreadable: unreadable}, true
 }
 
 // sendFile sends a part behind the bytes b.
@@ -81,7 +87,6 @@ func (c *conn) writeMore(b []byte) error {
 // for the rest, since its length has been promised. If it cannot be read, the
 // connection ends.
 func (c *conn) writeFile(p *filePart) error {
-	var failed error
 	err := c.raw.Write(func(fd uintptr) bool {
 		for p.n > 0 {
 			n, err := unix.Sendfile(int(fd), p.fd, &p.off, p.n)
@@ -89,34 +94,29 @@ func (c *conn) writeFile(p *filePart) error {
 			case err == unix.EINTR:
 			case err == unix.EAGAIN:
 				return false
-			case err != nil:
-				failed = err
-				return true
-			case n == 0:
-				return true // the file ends here
+			case err != nil, n == 0:
+				return true // copyFile goes on
 			default:
 				p.n -= n
 			}
 		}
 		return true
 	})
-	switch {
-	case err != nil:
+	if err != nil || p.n == 0 {
 		return err
-	case failed != nil && failed != unix.EINVAL: // of a file system without splice
-		return failed
-	case p.n == 0:
-		return nil
 	}
 	return c.copyFile(p)
 }
 
-// copyFile writes the part through memory.
+// copyFile writes the part through memory: where the file has become shorter, or
+// a file system has no splice. Where sendfile has failed, this tells whether the
+// file cannot be read or nothing can be sent.
 func (c *conn) copyFile(p *filePart) error {
 	buf := make([]byte, p.n)
 	for at := 0; at < len(buf); {
 		n, err := unix.Pread(p.fd, buf[at:], p.off+int64(at))
 		if err != nil && err != unix.EINTR {
+			p.unreadable.Store(true)
 			return err
 		}
 		if n == 0 && err == nil {

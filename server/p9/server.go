@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/fsva/fsva/server/stats"
+	"github.com/fsva/fsva/server/unreadable"
 	"github.com/fsva/fsva/vfs"
 	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/lock"
@@ -68,6 +69,8 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 
+	unreadable *unreadable.Files // that are not sent from the page cache
+
 	mu        sync.Mutex // guards what follows; a leaf
 	conns     map[*conn]struct{}
 	listeners map[net.Listener]struct{}
@@ -87,7 +90,7 @@ func New(cfg Config) *Server {
 	if cfg.InGrace == nil {
 		cfg.InGrace = func() bool { return false }
 	}
-	s := &Server{cfg: cfg, seed: maphash.MakeSeed(), watch: newWatch(), conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
+	s := &Server{cfg: cfg, seed: maphash.MakeSeed(), watch: newWatch(), unreadable: unreadable.NewFiles(), conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }

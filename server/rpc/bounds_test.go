@@ -205,8 +205,8 @@ func TestClientThatDoesNotReadEnds(t *testing.T) {
 	for name, results := range map[string]func(r *rpc.Reply){
 		"encoded":   func(r *rpc.Reply) { r.Opaque(zeroes) },
 		"in memory": func(r *rpc.Reply) { r.OpaqueBuffer(rpc.GetBuffer(size), size) },
-		"in a file": func(r *rpc.Reply) { r.OpaqueFile(file, 0, size) },
-		"of both":   func(r *rpc.Reply) { r.OpaqueBuffer(rpc.GetBuffer(size), size); r.OpaqueFile(file, 0, size) },
+		"in a file": func(r *rpc.Reply) { r.OpaqueFile(file, 0, size, nil) },
+		"of both":   func(r *rpc.Reply) { r.OpaqueBuffer(rpc.GetBuffer(size), size); r.OpaqueFile(file, 0, size, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
@@ -250,7 +250,7 @@ func TestClientThatReadsSlowlyIsServed(t *testing.T) {
 	for name, results := range map[string]func(r *rpc.Reply){
 		"encoded":   func(r *rpc.Reply) { r.Opaque(make([]byte, size)) },
 		"in memory": func(r *rpc.Reply) { r.OpaqueBuffer(rpc.GetBuffer(size), size); r.Uint32(0) },
-		"in a file": func(r *rpc.Reply) { r.OpaqueFile(file, 0, size) },
+		"in a file": func(r *rpc.Reply) { r.OpaqueFile(file, 0, size, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

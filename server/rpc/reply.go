@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -22,12 +23,13 @@ type Reply struct {
 
 // part is data outside of Buf that goes after the first at bytes of it.
 type part struct {
-	at   int
-	n    int
-	buf  *Buffer // the data, or
-	file vfs.Descriptor
-	fd   int
-	off  int64
+	at         int
+	n          int
+	buf        *Buffer // the data, or
+	file       vfs.Descriptor
+	fd         int
+	off        int64
+	unreadable *atomic.Bool
 }
 
 func (p *part) release() {
@@ -48,14 +50,15 @@ func (r *Reply) OpaqueBuffer(b *Buffer, n int) {
 // OpaqueFile appends n bytes of a file at off as variable-length opaque data,
 // which go from the page cache to the connection when the reply is sent. The
 // length is fixed now: where the file ends before, zeroes go in its place, as
-// if it had been extended again.
-func (r *Reply) OpaqueFile(file vfs.Descriptor, off int64, n int) error {
+// if it had been extended again. A file that cannot be read then ends the
+// connection, and unreadable, if not nil, is set before that.
+func (r *Reply) OpaqueFile(file vfs.Descriptor, off int64, n int, unreadable *atomic.Bool) error {
 	fd, err := file.PinFD()
 	if err != nil {
 		return err
 	}
 	r.Uint32(uint32(n))
-	r.add(part{n: n, file: file, fd: fd, off: off})
+	r.add(part{n: n, file: file, fd: fd, off: off, unreadable: unreadable})
 	return nil
 }
 
@@ -112,17 +115,20 @@ func (p *part) appendTo(b []byte) ([]byte, error) {
 		return append(b, p.buf.B[:p.n]...), nil
 	}
 	b = append(b, make([]byte, p.n)...)
-	return b, readAt(p.fd, b[len(b)-p.n:], p.off)
+	return b, p.readAt(b[len(b)-p.n:], p.off)
 }
 
-// readAt fills data from a file at off. What lies beyond the file's end is
-// left as it is.
-func readAt(fd int, data []byte, off int64) error {
+// readAt fills data from the part's file at off. What lies beyond the file's end
+// is left as it is.
+func (p *part) readAt(data []byte, off int64) error {
 	for len(data) > 0 {
-		n, err := unix.Pread(fd, data, off)
+		n, err := unix.Pread(p.fd, data, off)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
+			if p.unreadable != nil {
+				p.unreadable.Store(true)
+			}
 			return fmt.Errorf("read a file to be sent: %w", err)
 		case n == 0:
 			return nil

@@ -74,7 +74,7 @@ func TestDataOfAReplyMayLieAnywhere(t *testing.T) {
 			r.OpaqueBuffer(b, n)
 		}
 		fromFile := func(r *rpc.Reply, n int) {
-			if err := r.OpaqueFile(f, 7, n); err != nil {
+			if err := r.OpaqueFile(f, 7, n, nil); err != nil {
 				t.Error(err)
 			}
 		}
@@ -145,7 +145,7 @@ func TestFileThatEndsEarlyGivesZeroes(t *testing.T) {
 				content := pattern(200_000)
 				f := newFile(t, content)
 				s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
-					if err := c.Reply.OpaqueFile(f, int64(tc.off), tc.n); err != nil {
+					if err := c.Reply.OpaqueFile(f, int64(tc.off), tc.n, nil); err != nil {
 						t.Error(err)
 					}
 					if err := f.Truncate(int64(tc.size)); err != nil {
@@ -187,7 +187,7 @@ func TestFileThatCannotBeSplicedIsSent(t *testing.T) {
 		defer auxv.Close()
 		f, data := &file{File: auxv}, append(content[16:], 0, 0, 0)
 		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
-			if err := c.Reply.OpaqueFile(f, 16, len(data)); err != nil {
+			if err := c.Reply.OpaqueFile(f, 16, len(data), nil); err != nil {
 				t.Error(err)
 			}
 			return rpc.Success
@@ -212,13 +212,15 @@ func TestFileThatCannotBeReadEndsTheConnection(t *testing.T) {
 		}
 		defer closed.Close()
 		f := &file{File: closed}
+		var unreadable atomic.Bool
 		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
-			if err := c.Reply.OpaqueFile(f, 0, 100); err != nil {
+			if err := c.Reply.OpaqueFile(f, 0, 100, &unreadable); err != nil {
 				t.Error(err)
 			}
 			if flat, err := c.Reply.Flatten(0); err == nil {
 				t.Errorf("Flatten reads %d bytes of what cannot be read", len(flat))
 			}
+			unreadable.Store(false)
 			return rpc.Success
 		})
 		c := s.dial(t)
@@ -227,6 +229,9 @@ func TestFileThatCannotBeReadEndsTheConnection(t *testing.T) {
 			t.Errorf("a whole reply: %x", got)
 		}
 		s.shutdown(t)
+		if !unreadable.Load() {
+			t.Error("nobody is told that the file cannot be read")
+		}
 		f.expectUnpinned(t)
 	})
 }
@@ -237,11 +242,11 @@ func TestFileThatIsNotSentIsUnpinnedOnce(t *testing.T) {
 		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
 			r := &c.Reply
 			r.Uint32(1)
-			r.OpaqueFile(f, 0, 4)
+			r.OpaqueFile(f, 0, 4, nil)
 			before := r.Mark()
-			r.OpaqueFile(f, 4, 1000)
+			r.OpaqueFile(f, 4, 1000, nil)
 			inner := r.Mark()
-			r.OpaqueFile(f, 8, 1000)
+			r.OpaqueFile(f, 8, 1000, nil)
 			size := r.Size()
 			r.Rewind(inner)
 			if r.Size() != size-1004 {
@@ -249,7 +254,7 @@ func TestFileThatIsNotSentIsUnpinnedOnce(t *testing.T) {
 			}
 			r.Rewind(inner)
 			r.Rewind(before)
-			r.OpaqueFile(f, 12, 4)
+			r.OpaqueFile(f, 12, 4, nil)
 			switch c.Procedure {
 			case 2:
 				return rpc.SystemErr
@@ -276,11 +281,12 @@ func TestFileOfAClientThatIsGoneIsUnpinned(t *testing.T) {
 	overEach(t, func(t *testing.T, listen func(testing.TB) listener) {
 		f := newFile(t, pattern(100_000))
 		closed := make(chan struct{})
+		var unreadable atomic.Bool
 		s := serveOver(t, listen, rpc.Options{}, func(c *rpc.Call) rpc.AcceptStat {
 			c.MayBlock()
 			c.Conn.OnClose(func() { close(closed) })
 			<-c.Ctx.Done()
-			c.Reply.OpaqueFile(f, 0, 100_000)
+			c.Reply.OpaqueFile(f, 0, 100_000, &unreadable)
 			return rpc.Success
 		})
 		c := s.dial(t)
@@ -288,6 +294,9 @@ func TestFileOfAClientThatIsGoneIsUnpinned(t *testing.T) {
 		c.Close()
 		wait(t, closed, "the end of the connection")
 		f.expectUnpinned(t)
+		if unreadable.Load() {
+			t.Error("the file is blamed for it")
+		}
 	})
 }
 
@@ -301,7 +310,7 @@ func TestFileThatCannotBePinnedLeavesTheReplyAsItWas(t *testing.T) {
 	var r rpc.Reply
 	r.Uint32(1)
 	gone := errors.New("gone")
-	if err := r.OpaqueFile(unpinnable{gone}, 0, 4); err != gone {
+	if err := r.OpaqueFile(unpinnable{gone}, 0, 4, nil); err != gone {
 		t.Errorf("OpaqueFile: %v, want %v", err, gone)
 	}
 	if flat, err := r.Flatten(0); err != nil || !bytes.Equal(flat, words(1)) || r.Size() != 4 {

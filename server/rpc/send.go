@@ -184,7 +184,6 @@ func (c *Conn) writeBuffers(bufs net.Buffers, more bool) error {
 func (c *Conn) sendFile(p *part) error {
 	off, left := p.off, p.n
 	queued := 0
-	var failed error
 	defer c.nc.SetWriteDeadline(time.Time{})
 	some := func(fd uintptr) bool {
 		for left > 0 {
@@ -195,10 +194,7 @@ func (c *Conn) sendFile(p *part) error {
 				queued, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
 				c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 				return false
-			case err != nil:
-				failed = err
-				return true
-			case n == 0: // the file ends here
+			case err != nil, n == 0: // copyFile goes on
 				return true
 			default:
 				left -= n
@@ -211,22 +207,21 @@ func (c *Conn) sendFile(p *part) error {
 		c.nc.SetWriteDeadline(time.Now().Add(c.server.opt.WriteTimeout))
 		err = c.raw.Write(some)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case failed == nil || failed == unix.EINVAL: // of a file system without splice
-		return c.copyFile(p.fd, off, left)
 	}
-	return fmt.Errorf("read a file to be sent: %w", failed)
+	// Where sendfile has failed, this tells whether the file cannot be read or
+	// nothing can be sent, or does it where a file system has no splice.
+	return c.copyFile(p, off, left)
 }
 
-// copyFile sends n bytes of a file through memory.
-func (c *Conn) copyFile(fd int, off int64, n int) error {
+// copyFile sends n bytes of a part's file at off through memory.
+func (c *Conn) copyFile(p *part, off int64, n int) error {
 	const piece = 256 << 10
 	for n > 0 {
 		b := GetBuffer(min(n, piece))
 		clear(b.B)
-		err := readAt(fd, b.B, off)
+		err := p.readAt(b.B, off)
 		if err == nil {
 			err = c.writeSlowly(b.B)
 		}
