@@ -1,6 +1,7 @@
 package nfs
 
 import (
+	"runtime/debug"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -151,7 +152,7 @@ func (c *compound) step() nfs4.Status {
 	c.keepBody = false
 	status := c.admit(num, op)
 	if status == nfs4.OK {
-		status = op.run(c)
+		status = c.execute(num, op)
 		if c.replayed {
 			return status
 		}
@@ -170,6 +171,21 @@ func (c *compound) step() nfs4.Status {
 	c.srv.stats.Observe(uint32(num), uint32(status), now.Sub(c.now))
 	c.now = now
 	return status
+}
+
+// execute runs an operation. One that panics fails, and nothing else does: its
+// slot, its client and its exports are given back as ever, and a request sent
+// again is answered from the slot.
+func (c *compound) execute(num nfs4.Op, op *operation) (st nfs4.Status) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("client", c.call.Conn.Peer()).
+				Stringer("operation", num).Msg("an operation failed by a mistake in this program")
+			c.keepBody = false
+			st = nfs4.ErrServerfault
+		}
+	}()
+	return op.run(c)
 }
 
 // admit checks what the table says an operation needs before it runs.

@@ -24,8 +24,8 @@ func (f *File) Release() {
 	last := f.refs == 0
 	f.slot.mu.Unlock()
 	if last {
+		defer f.exp.Release() // also where the file system panics
 		f.File.Close()
-		f.exp.Release()
 	}
 }
 

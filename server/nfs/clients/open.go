@@ -72,10 +72,14 @@ func (args *OpenArgs) openFile(how vfs.OpenFlags) (vfs.File, error) {
 	if !args.Export.Acquire() {
 		return nil, vfs.ESTALE
 	}
+	opened := false
+	defer func() { // also where the file system panics
+		if !opened {
+			args.Export.Release()
+		}
+	}()
 	f, err := args.Open(how)
-	if err != nil {
-		args.Export.Release()
-	}
+	opened = err == nil
 	return f, err
 }
 
@@ -91,14 +95,22 @@ func (c *Client) Open(ctx context.Context, args *OpenArgs) (*Open, nfs4.StateID,
 			o.mu.Unlock()
 			continue
 		}
-		err = o.add(ctx, args)
-		if err != nil && o.access == 0 {
-			o.close(ctx)
-		}
-		sid := o.StateID()
-		o.mu.Unlock()
+		sid, err := o.addOrClose(ctx, args)
 		return o, sid, err
 	}
+}
+
+// addOrClose is add, and close if the owner then has nothing open, also where the
+// file system panics. It unlocks o.mu.
+func (o *Open) addOrClose(ctx context.Context, args *OpenArgs) (nfs4.StateID, error) {
+	defer func() {
+		if o.access == 0 {
+			o.close(ctx)
+		}
+		o.mu.Unlock()
+	}()
+	err := o.add(ctx, args)
+	return o.StateID(), err
 }
 
 // openOf returns the owner's open of the file, a new and empty one if there
