@@ -285,8 +285,12 @@ func (c *compound) grantOpen(a *openArgs, target object, cred *vfs.Cred, file vf
 	return nfs4.OK
 }
 
-// truncate makes a file that was opened empty.
+// truncate makes a file that was opened empty. That is to write to it, which
+// others may deny whatever it was opened for.
 func (c *compound) truncate(o *clients.Open, n vfs.Node, cred *vfs.Cred) error {
+	if err := o.CheckAccess(lock.ShareWrite); err != nil {
+		return err
+	}
 	if err := n.SetAttr(c.call.Ctx, cred, &vfs.SetAttr{Set: vfs.SetSize}); err != nil {
 		return err
 	}

@@ -185,3 +185,34 @@ func TestReadOnlyExportRefusesEveryChange(t *testing.T) {
 	g.must(nfs41.PutFH(src), &nfs41.Open{Access: nfs41.ShareRead, Owner: []byte("o"), Name: "readme"})
 	g.expect(nfs41.NFS4ERR_ROFS, nfs41.PutRootFH{}, &nfs41.Create{Type: nfs41.TypeDir, Name: "d"})
 }
+
+// RFC 8881 §9.1.2: an open for writing may be read by, but reserves nothing for
+// that, so that what others deny has to be looked at.
+func TestReadByAnOpenForWritingMeetsDenyRead(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	f := g.open(&nfs41.Open{Access: nfs41.ShareWrite, Deny: nfs41.DenyRead, Owner: []byte("a"), Create: nfs41.Guarded, Name: "f"})
+	read := nfs41.Read{Stateid: f.sid, Count: 1}
+	g.must(nfs41.PutFH(f.fh), &read) // what it denies itself, it denies to others
+	denier := nfs41.Open{Access: nfs41.ShareWrite, Deny: nfs41.DenyRead, Owner: []byte("b"), Name: "f"}
+	g.must(nfs41.PutFH(g.root), &denier)
+	g.expect(nfs41.NFS4ERR_LOCKED, nfs41.PutFH(f.fh), &read)
+	g.must(nfs41.PutFH(f.fh), &nfs41.Close{Stateid: denier.Stateid})
+	g.must(nfs41.PutFH(f.fh), &read)
+}
+
+// To make a file empty is to write to it, also where the open is for reading.
+func TestTruncatingOpenMeetsDenyWrite(t *testing.T) {
+	g := start(t).mount(nfs41.Config{})
+	f := g.open(&nfs41.Open{Access: nfs41.ShareBoth, Deny: nfs41.DenyWrite, Owner: []byte("a"), Create: nfs41.Guarded, Name: "f"})
+	g.must(nfs41.PutFH(f.fh), &nfs41.Write{Stateid: f.sid, Data: []byte("12345")})
+	g.expect(nfs41.NFS4ERR_SHARE_DENIED, nfs41.PutFH(g.root), &nfs41.Open{
+		Access: nfs41.ShareRead, Owner: []byte("b"), Create: nfs41.Unchecked, Name: "f",
+		Attrs: nfs41.Attrs{Mask: nfs41.Mask(nfs41.AttrSize)},
+	})
+	if n := g.attrs(f.fh, nfs41.AttrSize).Size; n != 5 {
+		t.Errorf("size %d", n)
+	}
+	g.must(nfs41.PutFH(f.fh), &nfs41.Close{Stateid: f.sid})
+	// Nothing is left of the open that failed.
+	g.must(nfs41.PutFH(g.root), &nfs41.Open{Access: nfs41.ShareBoth, Deny: nfs41.DenyBoth, Owner: []byte("c"), Name: "f"})
+}

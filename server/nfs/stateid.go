@@ -77,7 +77,10 @@ func (c *compound) fileFor(o *object, sid nfs4.StateID, want lock.Share) (fileRe
 		}
 		// A client that has a file open for writing only may need to
 		// read around what it writes (RFC 8881 §18.22.3); it may if the
-		// caller may.
+		// caller may and no other open denies it (§9.1.2).
+		if err := open.CheckAccess(want); err != nil {
+			return fileRef{}, lockedStatus(err)
+		}
 		return c.openForUse(o, want)
 	}
 	f, err := open.Use()
@@ -97,13 +100,19 @@ func (c *compound) fileWithoutOpen(o *object, sid nfs4.StateID, want lock.Share)
 	}
 	if sid != nfs4.ReadBypass || want != lock.ShareRead {
 		if err := c.srv.locks.CheckAccess(o.key(), lock.Owner{}, want); err != nil {
-			if st := statusOf(err); st != nfs4.ErrShareDenied {
-				return fileRef{}, st
-			}
-			return fileRef{}, nfs4.ErrLocked
+			return fileRef{}, lockedStatus(err)
 		}
 	}
 	return c.openForUse(o, want)
+}
+
+// lockedStatus is statusOf for I/O that another's open denies: NFS4ERR_SHARE_DENIED
+// is of OPEN alone (RFC 8881 §15.1.8).
+func lockedStatus(err error) nfs4.Status {
+	if st := statusOf(err); st != nfs4.ErrShareDenied {
+		return st
+	}
+	return nfs4.ErrLocked
 }
 
 // openForUse opens an object as the caller for the time of an operation.

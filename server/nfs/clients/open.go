@@ -52,6 +52,12 @@ func (o *Open) owner() lock.Owner { return lock.Owner{Client: o.Client, Name: "o
 // Access returns what the file is open for.
 func (o *Open) Access() lock.Share { return lock.Share(o.usable.Load()) }
 
+// CheckAccess fails with lock.ErrShareConflict if another open of the file denies
+// the access.
+func (o *Open) CheckAccess(want lock.Share) error {
+	return o.Client.reg.cfg.Locks.CheckAccess(o.Key, o.owner(), want)
+}
+
 // modeBit numbers the combinations of access (1 to 3) and deny (0 to 3).
 func modeBit(access, deny lock.Share) uint16 { return 1 << (uint(access)&3 | uint(deny)&3<<2) }
 
