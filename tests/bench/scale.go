@@ -58,9 +58,9 @@ func measureScale(ctx context.Context, cfg config, srv *server) (r *scaleResult,
 	}()
 	start := time.Now()
 	err = each(ctx, cfg.clients, func(i int) (err error) {
-		// 20,000 connections from each of the loopback network's addresses,
-		// fewer than it has ephemeral ports.
-		local := fmt.Sprintf("127.1.%d.1", i/20_000)
+		// 10,000 clients from each of the loopback network's addresses,
+		// fewer than it has ephemeral ports, and than the server takes.
+		local := fmt.Sprintf("127.1.%d.1", i/10_000)
 		clients[i], err = nfs41.Mount(srv.addr, nfs41.Config{Slots: 1, LocalIP: local, ReadBuffer: 512})
 		return err
 	})

@@ -55,8 +55,12 @@ func (r *Registry) exchange(id Identity, update bool) (replaced []*Client, res E
 		r.unlink(unconf)
 		replaced = append(replaced, unconf)
 	}
-	if len(r.byID) >= maxClients {
-		return replaced, res, nfs4.ErrDelay
+	evicted, err := r.makeRoom(id.Addr, conf != nil)
+	if evicted != nil {
+		replaced = append(replaced, evicted)
+	}
+	if err != nil {
+		return replaced, res, err
 	}
 	c := r.newClient(id)
 	rec = r.byOwner[id.Owner]
@@ -173,6 +177,7 @@ func (r *Registry) confirm(c *Client) (replaced *Client) {
 	old := rec.confirmed
 	rec.unconfirmed = nil
 	c.confirmed = true
+	r.promote(c)
 	if old != nil {
 		r.unlink(old)
 		if r.byOwner[c.Owner] == nil {

@@ -41,7 +41,8 @@ type Config struct {
 	Log   zerolog.Logger
 }
 
-// Bounds on what clients can make the server remember.
+// Bounds on what clients can make the server remember; those on what comes from
+// one address are in peer.go.
 const (
 	maxClients         = 65536
 	maxSessions        = 64      // of one client
@@ -63,6 +64,7 @@ type Registry struct {
 	mu       sync.RWMutex
 	byID     map[nfs4.ClientID]*Client
 	byOwner  map[string]*records
+	peers    map[string]*peer // by address
 	sessions map[nfs4.SessionID]*Session
 
 	// recording is held while the record of a client owner changes in the
@@ -82,6 +84,7 @@ func NewRegistry(cfg Config) (*Registry, error) {
 		cfg:      cfg,
 		byID:     make(map[nfs4.ClientID]*Client),
 		byOwner:  make(map[string]*records),
+		peers:    make(map[string]*peer),
 		sessions: make(map[nfs4.SessionID]*Session),
 
 		recording: ownerLocks{seed: maphash.MakeSeed()},
@@ -220,6 +223,7 @@ func (r *Registry) newClient(id Identity) *Client {
 	}
 	c.touch(r.cfg.Clock())
 	r.byID[c.ID] = c
+	r.enter(c)
 	return c
 }
 
@@ -233,6 +237,7 @@ func (r *Registry) unlink(c *Client) {
 		return
 	}
 	delete(r.byID, c.ID)
+	r.leave(c)
 	if rec := r.byOwner[c.Owner]; rec != nil {
 		if rec.confirmed == c {
 			rec.confirmed = nil
