@@ -39,6 +39,7 @@ type Client struct {
 	courtesy  atomic.Bool  // the lease ran out; see Courtesy
 	reclaimed atomic.Bool  // RECLAIM_COMPLETE has been done
 	recorded  atomic.Bool  // on record; set under Registry.recording
+	kept      atomic.Int64 // bytes of replies that its sessions' slots may keep
 
 	// Guarded by Registry.mu.
 	confirmed bool
@@ -75,6 +76,16 @@ func (c *Client) Begin(now time.Time) {
 
 // End notes that a request is done.
 func (c *Client) End() { c.busy.Add(-1) }
+
+// reserve takes bytes of what the client may have kept for replay, or gives back
+// a negative number of them; false if that would be too much.
+func (c *Client) reserve(bytes int64) bool {
+	if c.kept.Add(bytes) <= maxReplyCache {
+		return true
+	}
+	c.kept.Add(-bytes)
+	return false
+}
 
 // Courtesy implements lock.Client: the lease has run out and nothing is under
 // way.

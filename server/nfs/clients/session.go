@@ -26,6 +26,8 @@ const (
 
 	maxRequestSize = MaxIO + 8<<10
 	maxCachedSize  = 8 << 10
+	minCachedSize  = 1 << 10  // the reply to a lone SEQUENCE is kept always
+	maxReplyCache  = 16 << 20 // bytes of the replies kept for one client
 	maxOperations  = 128
 	initialSlots   = 64
 	maxSlots       = 256
@@ -45,6 +47,9 @@ func foreChannel(ask Channel) (Channel, error) {
 		MaxRequests: max(1, min(ask.MaxRequests, initialSlots)),
 	}, nil
 }
+
+// slotSize is how many bytes of replies a slot may keep.
+func (ch *Channel) slotSize() int64 { return int64(max(ch.MaxCached, minCachedSize)) }
 
 // backChannel answers what a client offers for callbacks: one slot is used,
 // and two operations.
@@ -107,6 +112,12 @@ func newSession(c *Client, args *CreateArgs) (*Session, error) {
 	back, err := backChannel(args.Back)
 	if err != nil {
 		return nil, err
+	}
+	// A reply that is to be kept must be: what is bounded is the slots.
+	for !c.reserve(int64(fore.MaxRequests) * fore.slotSize()) {
+		if fore.MaxRequests /= 2; fore.MaxRequests == 0 {
+			return nil, nfs4.ErrNospc
+		}
 	}
 	s := &Session{
 		ID: newSessionID(), Client: c, Fore: fore, Back: back, limit: fore.MaxRequests,
@@ -180,11 +191,19 @@ func (s *Session) Sequence(args SequenceArgs) (SequenceResult, error) {
 	}
 	sl.seq, sl.inUse, sl.cached, sl.reply, sl.print = args.Seq, true, false, sl.reply[:0], print
 	s.used++
-	if int(args.Slot) == s.limit-1 && s.limit < maxSlots && s.used > s.limit/2 {
-		s.limit = min(2*s.limit, maxSlots) // the client keeps them busy
+	if int(args.Slot) == s.limit-1 && s.used > s.limit/2 { // the client keeps them busy
+		s.grow()
 	}
 	res.Highest = uint32(s.limit - 1)
 	return res, nil
+}
+
+// grow doubles the slots the client may use, up to its bounds. s.mu is held.
+func (s *Session) grow() {
+	more := min(s.limit, maxSlots-s.limit)
+	if s.Client.reserve(int64(more) * s.Fore.slotSize()) {
+		s.limit += more
+	}
 }
 
 // Finish gives back a slot. reply, if not nil, is copied and kept for replays.
@@ -220,6 +239,9 @@ func (s *Session) drain(own int) bool {
 // kill ends the session for requests that come later.
 func (s *Session) kill() {
 	s.mu.Lock()
+	if !s.dead {
+		s.Client.reserve(-int64(s.limit) * s.Fore.slotSize())
+	}
 	s.dead = true
 	clear(s.conns)
 	for _, forget := range s.forget {

@@ -143,3 +143,49 @@ func TestSlotTableOfABusyClientGrowsToItsBound(t *testing.T) {
 	_, err = cs.Session.Sequence(SequenceArgs{Seq: 1, Slot: last + 1, Highest: last + 1})
 	wantStatus(t, err, nfs4.ErrBadslot)
 }
+
+// Slots are granted as far as the replies they may have to keep fit into memory,
+// so that none is ever thrown away.
+func TestRepliesKeptForAClientAreBounded(t *testing.T) {
+	w := newWorld(t)
+	res := w.exchange(identity("a", 1))
+	many := channel
+	many.MaxRequests, many.MaxCached = maxSlots, 1<<20
+	create := func() (*Session, error) {
+		cs, err := w.reg.CreateSession(CreateArgs{
+			ClientID: res.ID, Sequence: res.Sequence, Fore: many, Back: channel, Principal: Principal{1, 0},
+		})
+		if err == nil {
+			res.Sequence++
+		}
+		return cs.Session, err
+	}
+	var sessions []*Session
+	kept := 0
+	for {
+		s, err := create()
+		if err != nil {
+			wantStatus(t, err, nfs4.ErrNospc)
+			break
+		}
+		sessions = append(sessions, s)
+		last := uint32(0)
+		for slot := uint32(0); slot <= last; slot++ {
+			res, err := s.Sequence(SequenceArgs{Seq: 1, Slot: slot, Highest: slot, Cache: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = res.Highest
+			kept += s.Fore.MaxCached
+		}
+	}
+	if kept > maxReplyCache || kept < maxReplyCache/2 {
+		t.Errorf("%d bytes may be kept, in %d sessions", kept, len(sessions))
+	}
+
+	s := sessions[0]
+	wantStatus(t, w.reg.DestroySession(s, s.used), nfs4.OK)
+	if _, err := create(); err != nil {
+		t.Errorf("after a session ended: %v", err)
+	}
+}
