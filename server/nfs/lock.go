@@ -198,8 +198,8 @@ func (c *compound) findLocks(sid nfs4.StateID) (*clients.Locks, nfs4.Status) {
 const notifyTimeout = 10 * time.Second
 
 // notifier returns a function that tells the client that a lock it waits for
-// may be had (CB_NOTIFY_LOCK, RFC 8881 §20.11). A client that cannot be told
-// goes on polling.
+// may be had (CB_NOTIFY_LOCK, RFC 8881 §20.11). A client that cannot be told,
+// or is slow to answer what it has been told, goes on polling.
 func (c *compound) notifier(owner string, sid nfs4.StateID) func() {
 	if owner == "" {
 		if l, err := c.client.FindLocks(sid); err == nil {
@@ -209,7 +209,7 @@ func (c *compound) notifier(owner string, sid nfs4.StateID) func() {
 	srv, client := c.srv, c.client
 	fh := c.appendFH(nil, &c.cur)
 	return func() {
-		srv.background(func(ctx context.Context) {
+		client.Hint(srv.background, func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 			defer cancel()
 			_, err := client.CallBack(ctx, nfs4.OpCBNotifyLock, func(e *xdr.Encoder) {

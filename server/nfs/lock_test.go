@@ -1,6 +1,9 @@
 package nfs_test
 
 import (
+	"errors"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,6 +104,53 @@ func TestWaitingGuestIsToldWhenTheLockIsFree(t *testing.T) {
 		t.Fatal("no CB_NOTIFY_LOCK came")
 	}
 	b.must(nfs41.PutFH(fb.fh), &want)
+}
+
+// A guest that answers no callback can have others cause them as fast as they
+// lock and unlock. It is told less then, and the server has no more to do.
+func TestGuestThatAnswersNoCallbackIsToldLess(t *testing.T) {
+	r := start(t)
+	a, b := r.mount(nfs41.Config{}), r.mount(nfs41.Config{Conns: 2})
+	stuck, done := make(chan struct{}), make(chan struct{})
+	defer close(done)
+	var first sync.Once
+	b.Conns[1].HandleCallbacks(func(nfs41.CBOp) nfs41.Status {
+		first.Do(func() { close(stuck) })
+		<-done
+		return nfs41.NFS4_OK
+	})
+	slot := b.Slot() // on the other connection
+	if slot.Conn != b.Conns[0] {
+		t.Fatal("the first slot is on the second connection")
+	}
+	defer slot.Release()
+
+	fa := a.create("f")
+	fb := b.open(&nfs41.Open{Access: nfs41.ShareBoth, Owner: []byte("o"), Name: "f"})
+	round := func() {
+		held := nfs41.Lock{Type: nfs41.WriteLT, Length: 1, Stateid: fa.sid, Owner: []byte("a")}
+		a.must(nfs41.PutFH(fa.fh), &held)
+		err := slot.Do(nfs41.PutFH(fb.fh), &nfs41.Lock{Type: nfs41.WriteWLT, Length: 1, Stateid: fb.sid, Owner: []byte("b")})
+		if !errors.Is(err, nfs41.NFS4ERR_DENIED) {
+			t.Fatal(err)
+		}
+		a.must(nfs41.PutFH(fa.fh), &nfs41.LockU{Type: nfs41.WriteLT, Stateid: held.LockStateid, Length: 1})
+	}
+	for told := false; !told; { // each goes over any connection
+		round()
+		select {
+		case <-stuck:
+			told = true
+		default:
+		}
+	}
+	before := runtime.NumGoroutine()
+	for range 1000 {
+		round()
+	}
+	if more := runtime.NumGoroutine() - before; more > 200 {
+		t.Errorf("%d goroutines wait for a guest", more)
+	}
 }
 
 // RFC 8881 §2.10.6.1 and §20.9: a callback whose connection ends comes again

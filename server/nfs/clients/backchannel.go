@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
 	"github.com/fsva/fsva/server/rpc"
@@ -26,12 +25,12 @@ const callHeaderMax = 100
 // backchannel is a session's way to the client: one slot, so one callback at
 // a time.
 type backchannel struct {
-	turn sync.Mutex // held during a callback; taken before Session.mu
-	seq  uint32     // the last that the client has taken; guarded by turn
-	to   Callback   // guarded by Session.mu
+	turn chan struct{} // full during a callback; taken before Session.mu
+	seq  uint32        // the last that the client has taken; guarded by turn
+	to   Callback      // guarded by Session.mu
 }
 
-func (b *backchannel) init(to Callback) { b.to = to }
+func (b *backchannel) init(to Callback) { b.turn, b.to = make(chan struct{}, 1), to }
 
 // up reports whether a connection is bound for callbacks.
 func (b *backchannel) up(conns map[*rpc.Conn]uint32) bool {
@@ -73,8 +72,12 @@ func (s *Session) path(failed []*rpc.Conn) (*rpc.Conn, Callback, error) {
 // The sequence id moves on only when the client is known to have taken it: one
 // that it never saw would make it refuse all that follow (§2.10.6.1).
 func (s *Session) CallBack(ctx context.Context, op uint32, args func(*xdr.Encoder)) (nfs4.Status, error) {
-	s.back.turn.Lock()
-	defer s.back.turn.Unlock()
+	select {
+	case s.back.turn <- struct{}{}:
+		defer func() { <-s.back.turn }()
+	case <-ctx.Done():
+		return 0, fmt.Errorf("callback to %v waited for those before it: %w", s.Client, ctx.Err())
+	}
 	var failed []*rpc.Conn
 	var broken error
 	for behind := false; ; {
@@ -148,6 +151,23 @@ func decodeCallback(body []byte) (taken, status nfs4.Status, err error) {
 		return 0, 0, fmt.Errorf("reply: %w", d.Err())
 	}
 	return taken, status, nil
+}
+
+// maxHints bounds the callbacks of a client that are sent as hints: it may take
+// its time to answer each, and others can cause as many as they like.
+const maxHints = 128
+
+// Hint has call made, in a goroutine of its own by way of start, unless so many
+// calls are under way that the client has to do without.
+func (c *Client) Hint(start func(func(context.Context)), call func(context.Context)) {
+	if c.hints.Add(1) > maxHints {
+		c.hints.Add(-1)
+		return
+	}
+	start(func(ctx context.Context) {
+		defer c.hints.Add(-1)
+		call(ctx)
+	})
 }
 
 // CallBack sends a callback over any session of the client that can.

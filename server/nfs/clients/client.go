@@ -39,6 +39,7 @@ type Client struct {
 	courtesy  atomic.Bool  // the lease ran out; see Courtesy
 	reclaimed atomic.Bool  // RECLAIM_COMPLETE has been done
 	recorded  atomic.Bool  // on record; set under Registry.recording
+	hints     atomic.Int32 // callbacks of Hint under way
 	kept      atomic.Int64 // bytes of replies that its sessions' slots may keep
 
 	// Guarded by Registry.mu.

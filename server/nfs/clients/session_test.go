@@ -1,6 +1,8 @@
 package clients
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/fsva/fsva/server/nfs/nfs4"
@@ -187,5 +189,16 @@ func TestRepliesKeptForAClientAreBounded(t *testing.T) {
 	wantStatus(t, w.reg.DestroySession(s, s.used), nfs4.OK)
 	if _, err := create(); err != nil {
 		t.Errorf("after a session ended: %v", err)
+	}
+}
+
+func TestCallbackWaitsForItsTurnNoLongerThanItsContext(t *testing.T) {
+	w := newWorld(t)
+	s := w.createSession(w.exchange(identity("a", 1)))
+	s.back.turn <- struct{}{} // the client has not answered the one before
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.CallBack(ctx, nfs4.OpCBNotifyLock, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
