@@ -51,6 +51,9 @@ type Entry struct {
 	// LinkTo makes the entry one more name of what has that path already.
 	// Everything else but Path is then ignored.
 	LinkTo string
+	// Inode, unless it is 0, makes the entry one more name of the file that was
+	// added with the same one, if there is one. A directory has none.
+	Inode uint64
 }
 
 // Builder makes a tree of entries that are added one by one.
@@ -58,9 +61,10 @@ type Builder struct {
 	opt   Options
 	nodes []record
 	names []name
-	at    map[edge]int // places in names
-	text  []byte       // targets of symbolic links
-	spell int          // bytes of all names
+	at    map[edge]int      // places in names
+	files map[uint64]uint32 // nodes by Entry.Inode
+	text  []byte            // targets of symbolic links
+	spell int               // bytes of all names
 
 	xattrs map[uint32]map[string][]byte
 	kept   int // bytes in xattrs
@@ -87,7 +91,10 @@ func NewBuilder(opt Options) *Builder {
 	if opt.MaxNodes == 0 {
 		opt.MaxNodes = DefaultMaxNodes
 	}
-	b := &Builder{opt: opt, at: make(map[edge]int), xattrs: make(map[uint32]map[string][]byte), holes: make(map[uint32]uint64)}
+	b := &Builder{
+		opt: opt, at: make(map[edge]int), files: make(map[uint64]uint32),
+		xattrs: make(map[uint32]map[string][]byte), holes: make(map[uint32]uint64),
+	}
 	b.nodes = append(b.nodes, b.madeUp(rootNode))
 	return b
 }
@@ -115,10 +122,11 @@ func (b *Builder) Add(e Entry) error {
 	if err != nil {
 		return err
 	}
-	if e.LinkTo != "" {
-		return b.link(edge{dir, path[len(path)-1]}, e)
+	at := edge{dir, path[len(path)-1]}
+	if _, again := b.files[e.Inode]; again || e.LinkTo != "" {
+		return b.link(at, e)
 	}
-	return b.put(edge{dir, path[len(path)-1]}, e)
+	return b.put(at, e)
 }
 
 // flaw says why an entry cannot be in a tree wherever it is.
@@ -214,6 +222,9 @@ func (b *Builder) put(at edge, e Entry) error {
 	if e.Type == vfs.TypeRegular && e.Holes > 0 {
 		b.holes[made] = min(e.Holes, e.Size)
 	}
+	if e.Inode != 0 {
+		b.files[e.Inode] = made
+	}
 	return b.lead(at, made)
 }
 
@@ -246,7 +257,7 @@ func (e *Entry) record() record {
 
 // link gives one more name to a node.
 func (b *Builder) link(at edge, e Entry) error {
-	to, why := b.find(e.LinkTo)
+	to, why := b.find(e)
 	if i, taken := b.at[at]; taken && b.nodes[b.names[i].node].typ == vfs.TypeDirectory {
 		why = "is a directory and something else too"
 	}
@@ -261,8 +272,11 @@ func (b *Builder) link(at edge, e Entry) error {
 }
 
 // find returns the file that a hard link leads to.
-func (b *Builder) find(target string) (node uint32, why string) {
-	path, why := clean(target)
+func (b *Builder) find(e Entry) (node uint32, why string) {
+	if node, ok := b.files[e.Inode]; ok {
+		return node, ""
+	}
+	path, why := clean(e.LinkTo)
 	if why != "" {
 		return 0, "is a hard link to a path that " + why
 	}
@@ -289,7 +303,7 @@ func (b *Builder) Build(source Source, fingerprint Fingerprint) (*FS, error) {
 	slices.SortFunc(b.names, func(x, y name) int {
 		return cmp.Or(cmp.Compare(x.dir, y.dir), cmp.Compare(x.name, y.name))
 	})
-	b.at = nil
+	b.at, b.files = nil, nil
 	f.nodes[rootNode].nlink = 2
 	f.links = make([]link, 0, len(b.names))
 	for _, n := range b.names {

@@ -60,6 +60,13 @@ func regular(path string, c contents, item uint64) Entry {
 	return Entry{Path: path, Type: vfs.TypeRegular, Mode: 0o644, Size: uint64(len(c[item])), Item: item, Mtime: someTime}
 }
 
+// inode is a file of inode 7.
+func inode(path string, c contents, item uint64) Entry {
+	e := regular(path, c, item)
+	e.Inode = 7
+	return e
+}
+
 func directory(path string) Entry { return Entry{Path: path, Type: vfs.TypeDirectory, Mode: 0o700} }
 
 func symlink(path, target string) Entry {
@@ -179,6 +186,8 @@ func TestNamesOfArchivesBecomeATree(t *testing.T) {
 		"hard links to directories":                {[]Entry{directory("a"), {Path: "b", LinkTo: "a"}, {Path: "c", LinkTo: "/"}}, "a/", 2},
 		"hard links in the place of directories":   {[]Entry{regular("d/a", c, 0), {Path: "d", LinkTo: "d/a"}}, "d/ d/a=0", 1},
 		"a hard link to itself":                    {[]Entry{regular("a", c, 0), {Path: "a", LinkTo: "a"}}, "a=0", 0},
+		"entries of one inode are the same file":   {[]Entry{inode("../a", c, 0), inode("b", c, 0), inode("c", c, 1), inode("d/../e", c, 1), regular("b", c, 1)}, "b=1 c=0", 2},
+		"an inode in the place of a directory":     {[]Entry{inode("d/a", c, 0), inode("d", c, 1), inode("d/b", c, 1)}, "d/ d/a=0 d/b=0", 1},
 		"hard links do not follow symbolic links":  {[]Entry{regular("d/a", c, 0), symlink("s", "d"), {Path: "b", LinkTo: "s/a"}}, "d/ d/a=0 s -> d", 1},
 		"symbolic links that cannot be":            {[]Entry{symlink("a", ""), symlink("b", "x\x00"), symlink("c", strings.Repeat("t", 4096))}, "", 3},
 		"symbolic links that lead out stay":        {[]Entry{symlink("a", "../../etc/passwd")}, "a -> ../../etc/passwd", 0},

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -61,10 +63,8 @@ func head(kind vfs.FileType, more int, number uint32) []byte {
 	return p
 }
 
-const (
-	directorySize = 40
-	fifoSize      = 20
-)
+// directorySize is what the inode of a directory takes.
+const directorySize = 40
 
 // directoryInode is of a directory whose list is at a byte of those that are stored.
 func directoryInode(number uint32, off, size int) []byte {
@@ -183,5 +183,51 @@ func TestAListOfBlocksThatEndsTooEarlyIsEIO(t *testing.T) {
 	}
 	if _, err := f.(vfs.HoleSeeker).SeekData(t.Context(), 0); vfs.ErrnoOf(err) != vfs.EIO {
 		t.Errorf("got %v", err)
+	}
+}
+
+// watched is an image that looks now and then at how much memory is in use while
+// it is read.
+type watched struct {
+	io.ReaderAt
+	reads int
+	most  uint64
+}
+
+func (w *watched) ReadAt(p []byte, off int64) (int, error) {
+	if w.reads++; w.reads%1000 == 0 {
+		w.most = max(w.most, heap())
+	}
+	return w.ReaderAt.ReadAt(p, off)
+}
+
+// Of a file with several names there is no path kept, which can be 64 KiB long.
+func TestFilesWithSeveralNamesTakeLittleMemory(t *testing.T) {
+	const deep, files, most = 200, 4000, 32 << 20
+	var inodes, fifos, lists, last []byte
+	for i := range files {
+		fifo := le.AppendUint32(head(vfs.TypeFIFO, 0, uint32(1000+i)), 2)
+		last = append(last, entry(fmt.Sprintf("%04d", i), (deep+1)*directorySize+len(fifos))...)
+		fifos = append(fifos, fifo...)
+	}
+	for i := range deep {
+		list := entry(strings.Repeat("d", vfs.MaxName), (i+1)*directorySize)
+		inodes = append(inodes, directoryInode(uint32(i), len(lists), len(list))...)
+		lists = append(lists, list...)
+	}
+	inodes = append(inodes, directoryInode(deep, len(lists), len(last))...)
+	img := made(stored(append(inodes, fifos...)), stored(append(lists, last...)))
+	before := heap()
+	dev := &watched{ReaderAt: bytes.NewReader(img)}
+	fs, err := Open(dev, int64(len(img)), Options{Log: zerolog.Nop(), Closer: io.NopCloser(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dev.most > before+most {
+		t.Errorf("%d files take %d bytes while they are indexed", files, dev.most-before)
+	}
+	s, err := fs.StatFS(t.Context())
+	if err != nil || s.TotalFiles != deep+files+1 {
+		t.Errorf("there are %d files, %v", s.TotalFiles, err)
 	}
 }

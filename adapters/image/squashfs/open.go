@@ -28,7 +28,7 @@ func Open(dev io.ReaderAt, size int64, opt Options) (*tree.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &walk{image: m, b: tree.NewBuilder(tree.Options{Log: opt.Log}), links: map[uint32]string{}, seen: map[uint64]bool{}}
+	w := &walk{image: m, b: tree.NewBuilder(tree.Options{Log: opt.Log}), seen: map[uint64]bool{}}
 	root, err := m.inode(m.root)
 	if err != nil {
 		return nil, err
@@ -46,8 +46,7 @@ func Open(dev io.ReaderAt, size int64, opt Options) (*tree.FS, error) {
 type walk struct {
 	image *image
 	b     *tree.Builder
-	links map[uint32]string // the path of the first name of a file with several
-	seen  map[uint64]bool   // directories
+	seen  map[uint64]bool // directories
 }
 
 // add adds an inode, and what is in it.
@@ -57,10 +56,7 @@ func (w *walk) add(path string, reference uint64, i *inode, depth int) error {
 		Size: i.size, Holes: i.holes, Item: reference, Target: i.target, Rdev: i.rdev,
 	}
 	if i.typ != vfs.TypeDirectory && i.nlink > 1 {
-		if first, ok := w.links[i.number]; ok {
-			return w.b.Add(tree.Entry{Path: path, LinkTo: first})
-		}
-		w.links[i.number] = path
+		e.Inode = uint64(i.number) + 1
 	}
 	var err error
 	if e.Xattrs, err = w.image.attributes(i.xattr); err != nil {
@@ -73,6 +69,9 @@ func (w *walk) add(path string, reference uint64, i *inode, depth int) error {
 		return disk.Corrupt("directory %d is in several directories", i.number)
 	}
 	w.seen[reference] = true
+	if len(w.seen) > tree.DefaultMaxNodes { // more than the tree has, which leaves some out
+		return vfs.Errorf(vfs.EFBIG, "more than %d directories", tree.DefaultMaxNodes)
+	}
 	if depth > maxDepth {
 		return disk.Corrupt("more than %d directories in one another", maxDepth)
 	}
