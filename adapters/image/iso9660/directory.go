@@ -77,23 +77,52 @@ func (v *volume) name(r record) string {
 // maxDepth is more than a path can have directories (PATH_MAX).
 const maxDepth = 2048
 
-// directory adds what is in a directory.
-func (v *volume) directory(path string, dir record, depth int) error {
-	if v.seen[dir.place()] {
-		return disk.Corrupt("the directory at block %d is in several directories", dir.place())
+const (
+	// maxSections bounds the sections of a file. The largest image has room for
+	// 2,048 of the largest sections; Linux reads files of 100 (fs/isofs/inode.c).
+	maxSections = 4096
+	// maxAllSections bounds those of all files, to 16 bytes each.
+	maxAllSections = tree.DefaultMaxNodes
+)
+
+// section is a record's part of a file, which is put behind those before it.
+func (v *volume) section(before []disk.Extent, r record) ([]disk.Extent, error) {
+	if len(before) == maxSections {
+		return nil, disk.Corrupt("a file of more than %d sections", maxSections)
+	}
+	if v.sections++; v.sections > maxAllSections {
+		return nil, vfs.Errorf(vfs.EFBIG, "files of more than %d sections", maxAllSections)
+	}
+	return append(before, disk.Extent{Off: int64(r.place()) * v.blockSize, Size: int64(r.size())}), nil
+}
+
+// enter goes to a directory: where it is, and its bytes.
+func (v *volume) enter(dir record, depth int) (disk.Extent, error) {
+	at := disk.Extent{Off: int64(dir.place()) * v.blockSize, Size: int64(dir.size())}
+	switch v.listed += at.Size; {
+	case v.seen[dir.place()]:
+		return at, disk.Corrupt("the directory at block %d is in several directories", dir.place())
+	case depth > maxDepth:
+		return at, disk.Corrupt("more than %d directories in one another", maxDepth)
+	case at.Off+at.Size > v.size:
+		return at, disk.Corrupt("the directory at block %d is not in the image", dir.place())
+	case v.listed > v.size:
+		return at, disk.Corrupt("the directory at block %d is in the place of others", dir.place())
 	}
 	v.seen[dir.place()] = true
-	if depth > maxDepth {
-		return disk.Corrupt("more than %d directories in one another", maxDepth)
-	}
-	off, size := int64(dir.place())*v.blockSize, int64(dir.size())
-	if off+size > v.size {
-		return disk.Corrupt("the directory at block %d is not in the image", dir.place())
+	return at, nil
+}
+
+// directory adds what is in a directory.
+func (v *volume) directory(path string, dir record, depth int) error {
+	list, err := v.enter(dir, depth)
+	if err != nil {
+		return err
 	}
 	var parts []disk.Extent // of a file in several records
-	for at := int64(0); at < size; at += sectorSize {
-		p := make([]byte, min(sectorSize, size-at))
-		if err := disk.ReadFull(v.dev, p, off+at); err != nil {
+	for at := int64(0); at < list.Size; at += sectorSize {
+		p := make([]byte, min(sectorSize, list.Size-at))
+		if err := disk.ReadFull(v.dev, p, list.Off+at); err != nil {
 			return err
 		}
 		// No record crosses the end of a sector; zeroes fill it.
@@ -106,7 +135,9 @@ func (v *volume) directory(path string, dir record, depth int) error {
 			if r[32] == 1 && r.identifier()[0] <= 1 || r.flags()&isAssociated != 0 {
 				continue // itself, its parent, or a resource fork
 			}
-			parts = append(parts, disk.Extent{Off: int64(r.place()) * v.blockSize, Size: int64(r.size())})
+			if parts, err = v.section(parts, r); err != nil {
+				return err
+			}
 			if r.flags()&goesOn != 0 {
 				continue
 			}

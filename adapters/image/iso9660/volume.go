@@ -3,7 +3,8 @@
 // directories are read once, to index them; files lie in the image as they are.
 //
 // What is read is hostile. A directory is read once, whatever leads to it, so that
-// loops end; the chain of continued system use areas of one record is bounded.
+// loops end, and all together have no more bytes than the image. The sections of
+// files are bounded, as is the chain of continued system use areas of one record.
 package iso9660
 
 import (
@@ -55,8 +56,10 @@ type volume struct {
 	names     naming
 	skip      int             // bytes before the Rock Ridge fields of a record
 	files     [][]disk.Extent // nil is a file that cannot be read
+	sections  int             // of all files
 	b         *tree.Builder
 	seen      map[uint32]bool // directories, by where they are
+	listed    int64           // bytes of directories
 }
 
 // Open opens the file system on a device of size bytes. If it fails the caller
