@@ -15,18 +15,24 @@ import (
 // in tmpfs a directory takes over the ctime of the file that is linked or
 // removed there (simple_link, simple_unlink), which may be no later than its
 // own; so it counts as one of the others. There ctime advances with
-// the timer tick of 1 to 10 ms, and changes adds what is missing to the
-// changes made through this package; two changes by others within a tick look
-// like one.
+// the timer tick of 1 to 10 ms, or what the file system keeps if that is coarser,
+// and changes adds what is missing to the changes made through this package; two
+// changes by others within a tick look like one.
 //
 // Either way the value follows the clock, which an administrator can set back.
 // So it always differs but is not promised to grow: Caps.ChangeMonotonic is
 // false, as for the kernel's own server with such file systems.
 
-// fineGrained reports whether the ctime alone tells changes apart.
-func fineGrained(magic int64) bool {
+// fineGrained reports whether the ctime alone tells changes apart. root is what
+// statx told of the root, with the time of its birth if it has one: ext2, and ext4
+// with inodes of 128 bytes, have no place for that, nor for fractions of seconds.
+func fineGrained(magic int64, root *unix.Statx_t) bool {
 	switch magic {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+	case unix.EXT4_SUPER_MAGIC: // of ext2 and ext3, too
+		if root.Mask&unix.STATX_BTIME == 0 {
+			return false
+		}
+	case unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
 	default:
 		return false
 	}

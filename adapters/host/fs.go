@@ -109,7 +109,7 @@ func (f *FS) openRoot(dir string, noHandles bool) (err error) {
 		return openError(dir, err)
 	}
 	var st unix.Statx_t
-	const mask = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
+	const mask = unix.STATX_BASIC_STATS | unix.STATX_BTIME | unix.STATX_MNT_ID
 	if err = unix.Statx(f.rootFD, "", unix.AT_EMPTY_PATH, mask, &st); err != nil {
 		return openError(dir, err)
 	}
@@ -126,7 +126,7 @@ func (f *FS) openRoot(dir string, noHandles bool) (err error) {
 		return openError(dir, err)
 	}
 	f.kind = kindOf(fst.Type)
-	fine := fineGrained(fst.Type)
+	fine := fineGrained(fst.Type, &st)
 	f.verdicts = newVerdicts(f.kind, fine)
 	if !fine {
 		f.changes = &changes{ahead: make(map[string]uint64)}

@@ -14,13 +14,18 @@ import (
 // shared makes a directory of root that everybody may write to.
 func shared(t testing.TB) (string, *FS) {
 	t.Helper()
-	needRoot(t, "acting as other users")
 	dir := t.TempDir()
+	return dir, sharedIn(t, dir)
+}
+
+func sharedIn(t testing.TB, dir string) *FS {
+	t.Helper()
+	needRoot(t, "acting as other users")
 	fs := serve(t, dir, Options{Exclusive: true})
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	return dir, fs
+	return fs
 }
 
 func TestNewNodesBelongToTheCaller(t *testing.T) {

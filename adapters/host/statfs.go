@@ -17,6 +17,8 @@ type fsKind struct {
 	noLinks         bool
 	caseInsensitive bool
 	remote          bool
+	// noCtime: the ctime is the mtime.
+	noCtime bool
 	// resident: the attributes of a node that has a descriptor are in memory.
 	resident bool
 }
@@ -45,7 +47,9 @@ func kindOf(magic int64) fsKind {
 		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, resident: true}
 	case unix.F2FS_SUPER_MAGIC:
 		return fsKind{maxFile: 1 << 41, maxLink: 65000, holes: true, resident: true}
-	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC:
+	case unix.MSDOS_SUPER_MAGIC:
+		return fsKind{maxFile: math.MaxUint32, maxLink: 1, noLinks: true, caseInsensitive: true, noCtime: true}
+	case unix.EXFAT_SUPER_MAGIC:
 		return fsKind{maxFile: math.MaxUint32, maxLink: 1, noLinks: true, caseInsensitive: true}
 	case ntfs3Magic:
 		return fsKind{maxFile: maxOff, maxLink: 1024, holes: true}

@@ -18,7 +18,8 @@ import (
 //
 // A ctime that just came about could cover another change in the same tick, so
 // where ctimes are coarse a grant is kept only when the ctime is older than
-// any tick.
+// any tick. One of a whole second may be of a file system that keeps no more,
+// which nothing tells for sure.
 type verdicts struct {
 	settled time.Duration // age of a ctime that can be relied on
 	now     func() time.Time
@@ -34,17 +35,33 @@ type verdict struct {
 // maxVerdicts bounds the memory to about 10 MiB.
 const maxVerdicts = 1 << 16
 
+// Ages at which a ctime is that of no further change: of the clock's tick, and of
+// a second and a tick.
+const (
+	settledTick   = 100 * time.Millisecond
+	settledSecond = 2 * time.Second
+)
+
 // newVerdicts returns nil where ctimes cannot be relied on: a remote file
-// system may hear late of a change.
+// system may hear late of a change, and FAT keeps none (fat_truncate_time).
 func newVerdicts(kind fsKind, fine bool) *verdicts {
-	if kind.remote {
+	if kind.remote || kind.noCtime {
 		return nil
 	}
 	v := &verdicts{now: time.Now, granted: make(map[string]verdict)}
 	if !fine {
-		v.settled = 100 * time.Millisecond
+		v.settled = settledTick
 	}
 	return v
+}
+
+// tells reports whether any later change will have another ctime.
+func (v *verdicts) tells(ctime uint64) bool {
+	settled := v.settled
+	if ctime%1e9 == 0 {
+		settled = settledSecond
+	}
+	return settled == 0 || v.now().UnixNano()-int64(ctime) >= int64(settled)
 }
 
 // verdictKey appends to b what names the subject and the object of a verdict.
@@ -79,7 +96,7 @@ func (v *verdicts) allow(handle string, ctime uint64, cred *vfs.Cred, mode uint3
 // grant notes that the kernel has granted mode. ctime was read before it was
 // asked.
 func (v *verdicts) grant(handle string, ctime uint64, cred *vfs.Cred, mode uint32) {
-	if v == nil || v.settled > 0 && v.now().UnixNano()-int64(ctime) < int64(v.settled) {
+	if v == nil || !v.tells(ctime) {
 		return
 	}
 	var room keyRoom

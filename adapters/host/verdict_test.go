@@ -12,7 +12,14 @@ import (
 )
 
 func TestPermissionTakenAwayIsGoneAtOnce(t *testing.T) {
-	dir, fs := shared(t)
+	t.Run("temporary directory", func(t *testing.T) { takeAwayPermissions(t, t.TempDir()) })
+	t.Run("ext4 with times of whole seconds", func(t *testing.T) {
+		takeAwayPermissions(t, mountLoop(t, "ext4", "-I", "128"))
+	})
+}
+
+func takeAwayPermissions(t *testing.T, dir string) {
+	fs := sharedIn(t, dir)
 	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +54,7 @@ func TestPermissionTakenAwayIsGoneAtOnce(t *testing.T) {
 }
 
 func TestVerdictsHoldForTheSameCallerNodeAndTime(t *testing.T) {
-	now := time.Unix(1000, 0)
+	now := time.Unix(1000, 1)
 	v := newVerdicts(fsKind{}, false)
 	v.now = func() time.Time { return now }
 	node, ctime := "node", uint64(now.UnixNano())
@@ -80,10 +87,53 @@ func TestVerdictsHoldForTheSameCallerNodeAndTime(t *testing.T) {
 	}
 }
 
-func TestNoVerdictIsKeptOfARemoteFileSystem(t *testing.T) {
-	v := newVerdicts(fsKind{remote: true}, true)
-	v.grant("node", 1, user, unix.R_OK)
-	if v.allow("node", 1, user, unix.R_OK) {
-		t.Error("it is")
+func TestVerdictIsKeptWhenTheTimeHasSettled(t *testing.T) {
+	for _, c := range []struct {
+		fine    bool
+		nsec    int64
+		age     time.Duration
+		settled bool
+	}{
+		{true, 1, 0, true},
+		{true, 0, 1900 * time.Millisecond, false},
+		{true, 0, 2 * time.Second, true},
+		{false, 1, 90 * time.Millisecond, false},
+		{false, 1, 100 * time.Millisecond, true},
+		{false, 0, 1900 * time.Millisecond, false},
+		{false, 0, 2 * time.Second, true},
+	} {
+		v := newVerdicts(fsKind{}, c.fine)
+		changed := time.Unix(1000, c.nsec)
+		v.now = func() time.Time { return changed.Add(c.age) }
+		ctime := uint64(changed.UnixNano())
+		v.grant("node", ctime, user, unix.R_OK)
+		if got := v.allow("node", ctime, user, unix.R_OK); got != c.settled {
+			t.Errorf("%+v: kept: %v", c, got)
+		}
+	}
+}
+
+func TestNoVerdictIsKeptWhereTheChangeTimeDoesNotTell(t *testing.T) {
+	for _, kind := range []fsKind{{remote: true}, kindOf(unix.MSDOS_SUPER_MAGIC)} {
+		v := newVerdicts(kind, true)
+		v.grant("node", 1, user, unix.R_OK)
+		if v.allow("node", 1, user, unix.R_OK) {
+			t.Errorf("%+v: it is", kind)
+		}
+	}
+}
+
+func TestChangesWithinASecondAreToldApart(t *testing.T) {
+	fs := serve(t, mountLoop(t, "ext4", "-I", "128"), Options{})
+	n, f := create(t, fs.Root(), "file")
+	defer f.Close()
+	seen := make(map[uint64]bool)
+	for i := range 100 {
+		write(t, f, "x")
+		a := must[vfs.Attr](t)(n.GetAttr(ctx, vfs.AttrChange))
+		if seen[a.Change] {
+			t.Fatalf("write %d leaves the change attribute at %d", i, a.Change)
+		}
+		seen[a.Change] = true
 	}
 }
