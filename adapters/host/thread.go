@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"github.com/fsva/fsva/vfs"
@@ -80,16 +81,25 @@ func (f *FS) switched(cred *vfs.Cred, drop bool, fn func() error) error {
 	ids := f.ids
 	drop = drop && cred.UID != 0
 	runtime.LockOSThread()
-	err := ids.assume(cred, drop)
-	if err == nil {
-		err = fn()
+	defer func() { // also of a panic, after which this goroutine may go on
+		if err := ids.restore(cred, drop); err != nil {
+			f.end(err)
+		}
+		runtime.UnlockOSThread()
+	}()
+	if err := ids.assume(cred, drop); err != nil {
+		return err
 	}
-	// A thread that cannot be given its own identity back must not run
-	// anything else: the panic ends the goroutine, which is still locked to
-	// the thread, and the runtime ends the thread with it.
-	ids.restore(cred, drop)
-	runtime.UnlockOSThread()
-	return err
+	return fn()
+}
+
+// end ends the process, as the runtime does when it cannot give all threads the
+// same identity. This thread must run nothing more, not even what would recover
+// from a panic and carry on with the next call; so another goroutine panics.
+func (f *FS) end(err error) {
+	f.log.WithLevel(zerolog.FatalLevel).Err(err).Msg("the process ends, since it could answer as the wrong user")
+	go panic(err)
+	select {}
 }
 
 // actsAsProcess reports that calls for cred are made as the process itself:
@@ -126,7 +136,7 @@ func (ids *identities) assume(cred *vfs.Cred, drop bool) error {
 	return nil
 }
 
-func (ids *identities) restore(cred *vfs.Cred, dropped bool) {
+func (ids *identities) restore(cred *vfs.Cred, dropped bool) error {
 	setfsid(unix.SYS_SETFSUID, uint32(ids.uid))
 	setfsid(unix.SYS_SETFSGID, uint32(ids.gid))
 	var e unix.Errno
@@ -136,9 +146,11 @@ func (ids *identities) restore(cred *vfs.Cred, dropped bool) {
 	if e == 0 && dropped {
 		e = capset(&ids.full)
 	}
-	if e != 0 || setfsid(unix.SYS_SETFSUID, noID) != uint32(ids.uid) {
-		panic(fmt.Sprintf("host: a thread cannot take its own identity back: %v", e))
+	uid, gid := setfsid(unix.SYS_SETFSUID, noID), setfsid(unix.SYS_SETFSGID, noID)
+	if e != 0 || uid != uint32(ids.uid) || gid != uint32(ids.gid) {
+		return fmt.Errorf("host: a thread cannot take its own identity back: it is user %d and group %d: %w", uid, gid, e)
 	}
+	return nil
 }
 
 // hasGroups reports that cred has groups beside its GID. Most have not, and the
