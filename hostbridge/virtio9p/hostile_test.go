@@ -106,7 +106,7 @@ func TestAnswerFitsTheGuestsRoom(t *testing.T) {
 		w.take()
 		w.Write(message9P(tread+1, 5, make([]byte, 100)))
 	})
-	_, err := g.Do(context.Background(), [][]byte{message9P(tread, 5)}, [][]byte{make([]byte, 106)})
+	_, err := g.do(context.Background(), [][]byte{message9P(tread, 5)}, [][]byte{make([]byte, 106)})
 	if err == nil || !strings.Contains(err.Error(), "room of 106") {
 		t.Error(err)
 	}
@@ -228,13 +228,19 @@ func TestGuestThatUsesATagTwiceIsNotServed(t *testing.T) {
 		_, tag, _ := w.take()
 		w.Write(message9P(tflush+1, tag))
 	})
-	first := make(chan syscall.Errno)
-	go func() { first <- g.errno(message9P(tlock, 5)) }()
+	ctx, stop := context.WithCancel(context.Background())
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		if b, err := g.try(ctx, message9P(tlock, 5)); err != nil || errnoOf(b) != syscall.EINTR {
+			t.Errorf("% x, %v", b, err)
+		}
+	}()
 	<-waiting
 	if _, err := g.try(context.Background(), message9P(tread, 5)); err == nil || !strings.Contains(err.Error(), "tag 5 twice") {
 		t.Error(err)
 	}
-	g.ask(tflush, 6, uint16(5))
+	stop() // as the device does then
 	<-first
 }
 
@@ -266,7 +272,9 @@ func TestDataIsSentFromTheGuestsMemoryAndTheRestIsNot(t *testing.T) {
 		m     []byte
 		front int
 	}{{small, len(small)}, {large, twriteSize}, {other, len(other)}} {
-		m, err := gather(pages(c.m), testMsize)
+		var p prefix
+		collect(p[:], pages(c.m))
+		m, err := gather(&p, pages(c.m), testMsize)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,15 +39,22 @@ type message struct {
 
 func (m *message) release() { m.buf.Release() }
 
-// gather takes a message of at most limit bytes from the guest's memory.
-func gather(in [][]byte, limit uint32) (*message, error) {
-	var header [headerSize]byte
-	have := collect(header[:], in)
-	size := binary.LittleEndian.Uint32(header[:])
-	if have < headerSize || size < headerSize || size > limit || int(size) > total(in) {
+// prefix is the header of a message, and of a Tflush what it flushes.
+type prefix [headerSize + 2]byte
+
+func (p *prefix) size() uint32   { return binary.LittleEndian.Uint32(p[:]) }
+func (p *prefix) typ() uint8     { return p[4] }
+func (p *prefix) tag() uint16    { return binary.LittleEndian.Uint16(p[5:]) }
+func (p *prefix) oldTag() uint16 { return binary.LittleEndian.Uint16(p[headerSize:]) }
+
+// gather takes a message of at most limit bytes from the guest's memory. Its
+// first bytes are p, whatever is there now.
+func gather(p *prefix, in [][]byte, limit uint32) (*message, error) {
+	size := p.size()
+	if size < headerSize || size > limit || int(size) > total(in) {
 		return nil, fmt.Errorf("a request of %d bytes, in a buffer of %d, where at most %d are agreed", size, total(in), limit)
 	}
-	m := &message{typ: header[4], tag: binary.LittleEndian.Uint16(header[5:])}
+	m := &message{typ: p.typ(), tag: p.tag()}
 	front := int(size)
 	if m.typ == twrite && size >= directWrite {
 		front = twriteSize
@@ -55,7 +62,7 @@ func gather(in [][]byte, limit uint32) (*message, error) {
 	}
 	m.buf = rpc.GetBuffer(front)
 	collect(m.buf.B, in)
-	copy(m.buf.B, header[:]) // which may have changed
+	copy(m.buf.B, p[:])
 	return m, nil
 }
 
@@ -98,14 +105,7 @@ func skipString(b []byte, at int) (end int, ok bool) {
 	return end, end <= len(b)
 }
 
-// uint16At and uint32At read the fields behind the header, 0 if there is none.
-func (m *message) uint16At(at int) uint16 {
-	if at+2 > len(m.buf.B) {
-		return 0
-	}
-	return binary.LittleEndian.Uint16(m.buf.B[at:])
-}
-
+// uint32At reads a field behind the header, 0 if there is none.
 func (m *message) uint32At(at int) uint32 {
 	if at+4 > len(m.buf.B) {
 		return 0

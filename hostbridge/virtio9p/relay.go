@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/server/p9/transport"
 )
 
 // Config describes the server that a guest's messages go to.
@@ -61,21 +63,25 @@ var defaultLimits = limits{
 //
 // Each Tversion that finds no connection makes one. If the server cannot be
 // reached, Tversion is answered with EIO, and the guest may try again. When a
-// connection breaks that the guest has a mount on, Do fails: 9P cannot go on
+// connection breaks that the guest has a mount on, Answer fails: 9P cannot go on
 // from there.
 type Channel struct {
 	config Config
 	limits limits
 
 	connecting sync.Mutex // held while dialling; before mu
-	mu         sync.Mutex
-	up         *upstream // nil until the first Tversion
+
+	mu    sync.Mutex       // guards what follows; a leaf
+	up    *upstream        // nil until the first Tversion
+	calls map[uint16]*call // accepted and not done: the latest of each tag
 }
 
 // NewChannel makes a channel. It connects when the guest's first message comes.
-func NewChannel(c Config) *Channel { return &Channel{config: c, limits: defaultLimits} }
+func NewChannel(c Config) *Channel {
+	return &Channel{config: c, limits: defaultLimits, calls: map[uint16]*call{}}
+}
 
-// Close ends the connection, after all calls of Do have returned.
+// Close ends the connection, when all requests are done.
 func (c *Channel) Close() {
 	if up := c.current(); up != nil {
 		up.close()
@@ -88,24 +94,42 @@ func (c *Channel) current() *upstream {
 	return c.up
 }
 
-// Do has the server answer the request in the slices in, and writes the answer
-// to the slices out. When ctx ends it returns soon: the request is flushed, and
-// answered with EINTR unless the server answers it. The rest is as
-// virtio.Channel says.
-func (c *Channel) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
+// Accept takes up the request in the slices in. A Tflush knows from then on what
+// it flushes: the guest may soon use that tag again.
+func (c *Channel) Accept(in [][]byte) (transport.Request, error) {
+	q := &call{channel: c, in: in, answer: make(chan answer, 1)}
+	if have := collect(q.prefix[:], in); have < headerSize {
+		return nil, fmt.Errorf("a request of %d bytes", have)
+	}
+	q.typ, q.tag = q.prefix.typ(), q.prefix.tag()
+	q.sent.Add(1)
+	q.done.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if q.typ == tflush {
+		q.flushes = c.calls[q.prefix.oldTag()]
+	}
+	c.calls[q.tag] = q
+	return q, nil
+}
+
+// Answer has the server answer the request, and writes the answer to the slices
+// out. When ctx ends it returns soon: the request is flushed, and answered with
+// EINTR unless the server answers it.
+func (q *call) Answer(ctx context.Context, out [][]byte) (n int, err error) {
+	c := q.channel
 	up := c.current()
 	limit := uint32(firstMsize)
 	if up != nil {
 		limit = up.msize.Load()
 	}
-	m, err := gather(in, limit)
+	m, err := gather(&q.prefix, q.in, limit)
 	if err != nil {
 		return 0, err
 	}
 	defer m.release()
-	room := total(out)
-	if room < rlerrorSize {
-		return 0, fmt.Errorf("a request with room for an answer of %d bytes", room)
+	if q.room = total(out); q.room < rlerrorSize {
+		return 0, fmt.Errorf("a request with room for an answer of %d bytes", q.room)
 	}
 	if m.typ == tversion {
 		if up, err = c.connect(ctx); err != nil {
@@ -118,7 +142,19 @@ func (c *Channel) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
 	if errno := m.restrict(c.config.Export); errno != 0 {
 		return rlerror(out, m.tag, errno), nil
 	}
-	return up.do(ctx, m, out, room)
+	return up.do(ctx, q, m, out)
+}
+
+// Done ends the wait of who flushes the request.
+func (q *call) Done() {
+	c := q.channel
+	c.mu.Lock()
+	if c.calls[q.tag] == q {
+		delete(c.calls, q.tag)
+	}
+	c.mu.Unlock()
+	q.leave()
+	q.done.Done()
 }
 
 // connect returns the connection to the server, which it makes if there is none

@@ -36,12 +36,28 @@ type upstream struct {
 
 // call is a request that waits for its answer.
 type call struct {
+	channel *Channel
+	in      [][]byte
+	prefix  prefix // of what is in in, which may have changed
 	typ     uint8
 	tag     uint16
-	room    int         // for the answer
-	msize   uint32      // of a Tversion
-	flushes *call       // of a Tflush: what it flushes, if that is under way
-	answer  chan answer // has room for the one that comes
+	flushes *call // of a Tflush: what it flushes, if that was not done
+
+	sent sync.WaitGroup // it has gone out, or does not any more
+	left bool           // sent is told
+	done sync.WaitGroup // the guest has the answer, or gets none
+
+	room   int         // for the answer
+	msize  uint32      // of a Tversion
+	answer chan answer // has room for the one that comes
+}
+
+// leave tells that the call has gone out, or does not any more.
+func (q *call) leave() {
+	if !q.left {
+		q.left = true
+		q.sent.Done()
+	}
 }
 
 // answer is what a call gets.
@@ -100,18 +116,23 @@ func (u *upstream) fail(err error) {
 	}
 }
 
-// do sends a request and writes its answer to out.
-func (u *upstream) do(ctx context.Context, m *message, out [][]byte, room int) (int, error) {
-	c := &call{typ: m.typ, tag: m.tag, room: room, answer: make(chan answer, 1)}
+// do sends a request and writes its answer to out. A Tflush goes out after what
+// it flushes, and is answered after that. Neither takes longer than the other
+// call would by itself.
+func (u *upstream) do(ctx context.Context, c *call, m *message, out [][]byte) (int, error) {
 	if m.typ == tversion {
 		c.msize = m.uint32At(headerSize)
 	}
-	if err := u.begin(c, m.uint16At(headerSize)); err != nil {
+	if c.flushes != nil {
+		c.flushes.sent.Wait()
+	}
+	if err := u.begin(c); err != nil {
 		return 0, err
 	}
 	if err := u.send(m.buf.B, m.data); err != nil {
 		return 0, err
 	}
+	c.leave()
 	a := u.wait(ctx, c)
 	switch {
 	case a.err != nil:
@@ -119,11 +140,14 @@ func (u *upstream) do(ctx context.Context, m *message, out [][]byte, room int) (
 	case a.errno != 0:
 		return rlerror(out, m.tag, a.errno), nil
 	}
+	if c.flushes != nil && a.buf.B[4] == tflush+1 {
+		c.flushes.done.Wait()
+	}
 	return u.receive(a, out)
 }
 
-// begin registers a call. Of a Tflush, old is the tag that it flushes.
-func (u *upstream) begin(c *call, old uint16) error {
+// begin registers a call.
+func (u *upstream) begin(c *call) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.err != nil {
@@ -131,9 +155,6 @@ func (u *upstream) begin(c *call, old uint16) error {
 	}
 	if u.calls[c.tag] != nil {
 		return fmt.Errorf("the guest uses tag %d twice at the same time", c.tag)
-	}
-	if c.typ == tflush {
-		c.flushes = u.calls[old]
 	}
 	u.calls[c.tag] = c
 	return nil
@@ -182,7 +203,7 @@ func (u *upstream) wait(ctx context.Context, c *call) answer {
 // flush sends a Tflush for a call. The answer needs nobody to wait for it: if
 // it comes before that of the call, it ends the call.
 func (u *upstream) flush(c *call) {
-	f := &call{typ: tflush, room: rlerrorSize, answer: make(chan answer, 1)}
+	f := &call{typ: tflush, flushes: c, room: rlerrorSize, answer: make(chan answer, 1)}
 	u.mu.Lock()
 	tag := uint16(0xfffe) // guests use them from 0 on; 0xffff is none
 	for u.calls[tag] != nil {
@@ -190,7 +211,7 @@ func (u *upstream) flush(c *call) {
 	}
 	f.tag = tag
 	u.mu.Unlock()
-	if u.begin(f, c.tag) != nil {
+	if u.begin(f) != nil {
 		return // broken, or a guest takes the tag just now: then wait gives up
 	}
 	b := appendHeader(nil, headerSize+2, tflush, f.tag)

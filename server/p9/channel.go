@@ -2,11 +2,13 @@ package p9
 
 import (
 	"context"
+	"encoding/binary"
 	"net/netip"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fsva/fsva/server/p9/transport"
 	"github.com/fsva/fsva/server/rpc"
 	"github.com/fsva/fsva/vfs"
 )
@@ -24,7 +26,7 @@ type ChannelOptions struct {
 }
 
 // Channel is a client whose requests come singly, in memory that it shares
-// with the server, rather than as a stream.
+// with the server, rather than as a stream. It is a transport.Channel.
 type Channel struct {
 	srv     *Server
 	session *session
@@ -53,8 +55,7 @@ func (s *Server) NewChannel(peer string, opt ChannelOptions) *Channel {
 	return c
 }
 
-// Close gives back everything the client has, once all calls of Do have
-// returned.
+// Close gives back everything the client has, once all requests are done.
 func (c *Channel) Close() {
 	c.once.Do(func() {
 		c.cancel()
@@ -62,56 +63,67 @@ func (c *Channel) Close() {
 	})
 }
 
-var requests = sync.Pool{New: func() any { return new(request) }}
+// accepted is a request of a channel.
+type accepted struct {
+	request
+	pieces [][]byte
+	header [headerSize]byte // a copy: what is in pieces may have changed
+}
 
-// Do answers the request in the slices in by writing to the slices out, and
-// returns how many bytes it wrote. The client may change both at any time: the
-// request is copied before it is looked at. When ctx ends, waits for locks end
-// with an error for the client. Do fails where the client cannot be answered.
-// Calls may run at the same time.
-func (c *Channel) Do(ctx context.Context, in, out [][]byte) (n int, err error) {
-	msg, err := c.gather(in)
-	if err != nil {
-		return 0, err
+var requests = sync.Pool{New: func() any { return new(accepted) }}
+
+// Accept notes the request in the slices in, so that a Tflush finds it. The
+// client may change them at any time: the request is copied before it is looked
+// at.
+func (c *Channel) Accept(in [][]byte) (transport.Request, error) {
+	a := requests.Get().(*accepted)
+	n := collect(a.header[:], in)
+	h := decoder{buf: a.header[:n]}
+	size := h.uint32()
+	typ, tag := msgType(h.uint8()), h.uint16()
+	if h.bad || size < headerSize || size > uint32(c.session.messageLimit()) || int(size) > total(in) {
+		return nil, errBroken
 	}
-	defer msg.Release()
+	a.request, a.pieces = request{s: c.session, typ: typ, tag: tag}, in
+	c.session.register(&a.request)
+	return a, nil
+}
+
+// Answer answers the request by writing to the slices out, and returns how many
+// bytes it wrote. When ctx ends, waits for locks end with an error for the
+// client. Answer fails where the client cannot be answered.
+func (a *accepted) Answer(ctx context.Context, out [][]byte) (n int, err error) {
 	room := total(out)
 	if room < rlerrorSize {
 		return 0, errBroken
 	}
-	r := requests.Get().(*request)
-	*r = request{s: c.session, base: ctx, ctx: ctx, guest: out, mem: rpc.GetBuffer(replyBuffer)}
-	r.out.buf = r.mem.B[:0]
-	r.parse(msg.B)
-	c.session.register(r)
-	// Also where memory goes away and touching it panics.
-	defer func() {
-		r.giveBack()
-		r.finish()
-		r.mem.Release()
-		*r = request{}
-		requests.Put(r)
-	}()
+	msg := a.gather()
+	defer msg.Release()
+	r := &a.request
+	r.base, r.ctx, r.guest, r.mem = ctx, ctx, out, rpc.GetBuffer(replyBuffer)
+	r.in, r.out.buf = decoder{buf: msg.B[headerSize:]}, r.mem.B[:0]
+	defer r.giveBack() // also where memory goes away and touching it panics
 	r.answer(room)
 	scatter(out, r.out.buf)
 	return len(r.out.buf) + r.direct, nil
 }
 
-// gather copies a message.
-func (c *Channel) gather(in [][]byte) (*rpc.Buffer, error) {
-	var size [4]byte
-	if collect(size[:], in) < len(size) {
-		return nil, errBroken
+// Done ends the wait of who flushes the request.
+func (a *accepted) Done() {
+	a.finish()
+	if a.mem != nil {
+		a.mem.Release()
 	}
-	d := decoder{buf: size[:]}
-	n := d.uint32()
-	if n < headerSize || n > uint32(c.session.messageLimit()) || int(n) > total(in) {
-		return nil, errBroken
-	}
-	msg := rpc.GetBuffer(int(n))
-	collect(msg.B, in)
-	copy(msg.B, size[:]) // which may have changed
-	return msg, nil
+	*a = accepted{}
+	requests.Put(a)
+}
+
+// gather copies the message.
+func (a *accepted) gather() *rpc.Buffer {
+	msg := rpc.GetBuffer(int(binary.LittleEndian.Uint32(a.header[:])))
+	collect(msg.B, a.pieces)
+	copy(msg.B, a.header[:])
+	return msg
 }
 
 func total(pieces [][]byte) (n int) {

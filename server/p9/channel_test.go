@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -26,12 +27,22 @@ func pieces(b []byte, n int) (cut [][]byte) {
 	return append(cut, b)
 }
 
+// answerOn has a channel answer a request as a device does.
+func answerOn(ctx context.Context, ch *Channel, in, out [][]byte) (int, error) {
+	r, err := ch.Accept(in)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Done()
+	return r.Answer(ctx, out)
+}
+
 // exchange has a channel answer a request that lies in pieces of a few bytes,
 // and returns type and body.
 func exchange(t testing.TB, ch *Channel, room int, typ msgType, fields ...any) (msgType, decoder) {
 	t.Helper()
 	out := make([]byte, room)
-	n, err := ch.Do(context.Background(), pieces(message(typ, 7, fields...), 3), pieces(out, 5))
+	n, err := answerOn(context.Background(), ch, pieces(message(typ, 7, fields...), 3), pieces(out, 5))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +162,7 @@ func TestChannelRefusesWhatItCannotAnswer(t *testing.T) {
 		"no room for any reply":    {whole, 10},
 		"a size that is too small": {make([]byte, 100), 1000},
 	} {
-		if n, err := ch.Do(t.Context(), [][]byte{tt.in}, [][]byte{make([]byte, tt.room)}); err == nil {
+		if n, err := answerOn(t.Context(), ch, [][]byte{tt.in}, [][]byte{make([]byte, tt.room)}); err == nil {
 			t.Errorf("%s is answered by %d bytes", name, n)
 		}
 	}
@@ -170,7 +181,7 @@ func TestChannelGivesUpWaitsWhenTheDeviceStops(t *testing.T) {
 	done := make(chan uint32)
 	go func() {
 		out := make([]byte, 100)
-		n, err := ch.Do(ctx, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{out})
+		n, err := answerOn(ctx, ch, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{out})
 		if err != nil || n != rlerrorSize {
 			t.Errorf("%d bytes, %v", n, err)
 		}
@@ -197,11 +208,70 @@ func TestFlushOnAChannelWaitsForTheRequest(t *testing.T) {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		ch.Do(t.Context(), [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
+		answerOn(t.Context(), ch, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
 	}()
 	b.waitFor(t, lock.KindWait)
 	if typ, _ := exchange(t, ch, 100, tflush, uint16(1)); typ != tflush+1 {
 		t.Errorf("type %d", typ)
 	}
 	<-answered
+}
+
+// The reply is not where the client finds it before Done.
+func TestFlushOnAChannelWaitsUntilTheReplyIsWithTheClient(t *testing.T) {
+	b := serving(t, "")
+	ch := b.NewChannel("guest", ChannelOptions{})
+	defer ch.Close()
+	attachChannel(t, ch)
+	r, err := ch.Accept([][]byte{message(tgetattr, 1, uint32(0), uint64(getattrBasic))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Answer(t.Context(), [][]byte{make([]byte, 200)}); err != nil {
+		t.Fatal(err)
+	}
+	var done atomic.Bool
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		exchange(t, ch, 100, tflush, uint16(1))
+		if !done.Load() {
+			t.Error("Rflush comes before the reply")
+		}
+	}()
+	for waiting := false; !waiting; { // for the reply, that is
+		ch.session.mu.Lock()
+		waiting = ch.session.tags[1].done != nil
+		ch.session.mu.Unlock()
+	}
+	done.Store(true)
+	r.Done()
+	<-flushed
+}
+
+// A client may use a tag again as soon as it sees the reply, which is before the
+// Done of the request.
+func TestFlushFindsTheLatestRequestOfATag(t *testing.T) {
+	b := serving(t, "")
+	ch := b.NewChannel("guest", ChannelOptions{})
+	defer ch.Close()
+	attachChannel(t, ch)
+	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
+	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
+	earlier, err := ch.Accept([][]byte{message(tgetattr, 1, uint32(0), uint64(getattrBasic))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		answerOn(t.Context(), ch, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
+	}()
+	b.waitFor(t, lock.KindWait)
+	earlier.Done()
+	exchange(t, ch, 100, tflush, uint16(1))
+	<-answered
+	if n := len(ch.session.tags); n != 0 {
+		t.Errorf("%d requests are still under way", n)
+	}
 }

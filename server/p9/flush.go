@@ -8,45 +8,45 @@ func (r *request) flush() error {
 	if r.in.bad {
 		return errMalformed
 	}
-	var answered <-chan struct{}
+	var few [1]<-chan struct{}
+	answered := few[:0]
 	r.s.mu.Lock()
-	if other := r.s.tags[old]; other != nil && other != r {
-		answered = other.abort()
+	for other := r.s.tags[old]; other != nil; other = other.earlier {
+		if other != r {
+			answered = append(answered, other.abort())
+		}
 	}
 	r.s.mu.Unlock()
-	if answered == nil {
-		return nil
-	}
-	r.mayBlock()
-	select {
-	case <-answered:
-		return nil
-	case <-r.ctx.Done(): // flushed itself, as by a client that flushes in a circle
-		return r.ctx.Err()
-	}
+	return r.await(answered)
 }
 
 // abortEarlier cancels all requests that came before, and waits for them.
 func (r *request) abortEarlier() {
 	r.s.mu.Lock()
 	var answered []<-chan struct{}
-	for _, other := range r.s.tags {
+	for other := range r.s.underWay {
 		if other != r && (r.serial == 0 || other.serial < r.serial) {
 			answered = append(answered, other.abort())
 		}
 	}
 	r.s.mu.Unlock()
+	_ = r.await(answered) // it fails if this is flushed itself: then nobody wants the session
+}
+
+// await waits for requests to be answered.
+func (r *request) await(answered []<-chan struct{}) error {
 	if len(answered) == 0 {
-		return
+		return nil
 	}
 	r.mayBlock()
 	for _, done := range answered {
 		select {
 		case <-done:
-		case <-r.ctx.Done():
-			return
+		case <-r.ctx.Done(): // flushed itself, as by a client that flushes in a circle
+			return r.ctx.Err()
 		}
 	}
+	return nil
 }
 
 // abortWaits cancels the requests that wait for others: for locks, or for
@@ -55,7 +55,7 @@ func (s *session) abortWaits() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
-	for _, r := range s.tags {
+	for r := range s.underWay {
 		if r.waits() {
 			r.abort()
 		}

@@ -124,7 +124,7 @@ func FuzzSession(f *testing.F) {
 		defer ch.Close()
 		do := func(msg []byte) []byte {
 			out := make([]byte, 8192)
-			n, err := ch.Do(t.Context(), [][]byte{msg}, [][]byte{out[:100], out[100:]})
+			n, err := answerOn(t.Context(), ch, [][]byte{msg}, [][]byte{out[:100], out[100:]})
 			if err != nil {
 				t.Fatal(err)
 			}

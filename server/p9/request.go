@@ -47,6 +47,7 @@ type request struct {
 
 	// Guarded by s.mu while the request is registered, which serial tells.
 	serial  uint64
+	earlier *request           // of the same tag
 	cancel  context.CancelFunc // nil unless the request may block
 	unhook  func() bool        // from the end of the export
 	aborted bool
@@ -211,7 +212,7 @@ func (r *request) mayBlockOnMetadata() {
 }
 
 // finish notes that the reply has been sent, or will be before that of any
-// request that is not yet known.
+// request that is not yet known. Who flushes the request is answered now.
 func (r *request) finish() {
 	r.s.unregister(r)
 	if r.cancel != nil {

@@ -31,7 +31,7 @@ type session struct {
 	// a leaf.
 	mu         sync.Mutex
 	fids       map[uint32]*fid
-	tags       map[uint16]*request // under way, that a Tflush may have to wait for
+	tags       map[uint16]*request // under way, that a Tflush may have to wait for: the latest of each tag
 	serial     uint64              // of the latest of them
 	opens      uint64              // files opened so far
 	xattrBytes int                 // in fids
@@ -173,15 +173,15 @@ func (s *session) remove(num uint32, f *fid) bool {
 	return true
 }
 
-// register notes that a request is under way, so that Tflush finds it.
+// register notes that a request is under way, so that Tflush finds it. Others
+// may have its tag: the client knows the reply to an earlier one before that is
+// unregistered, or it makes a mistake.
 func (s *session) register(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tags[r.tag] != nil {
-		return // a client's mistake; the earlier one can be flushed
-	}
 	s.serial++
-	s.tags[r.tag], r.serial = r, s.serial
+	r.serial, r.earlier = s.serial, s.tags[r.tag]
+	s.tags[r.tag] = r
 	if s.draining && r.waits() {
 		r.abort()
 	}
@@ -194,11 +194,32 @@ func (s *session) unregister(r *request) {
 	if r.serial == 0 {
 		return
 	}
-	delete(s.tags, r.tag)
-	r.serial = 0
+	switch latest := s.tags[r.tag]; {
+	case latest != r:
+		for latest.earlier != r {
+			latest = latest.earlier
+		}
+		latest.earlier = r.earlier
+	case r.earlier != nil:
+		s.tags[r.tag] = r.earlier
+	default:
+		delete(s.tags, r.tag)
+	}
+	r.serial, r.earlier = 0, nil
 	if r.done != nil {
 		close(r.done)
 		r.done = nil
+	}
+}
+
+// underWay yields the requests that are registered. s.mu is held.
+func (s *session) underWay(yield func(*request) bool) {
+	for _, latest := range s.tags {
+		for r := latest; r != nil; r = r.earlier {
+			if !yield(r) {
+				return
+			}
+		}
 	}
 }
 

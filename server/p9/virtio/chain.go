@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/fsva/fsva/server/p9/transport"
 )
 
 // Flags of a descriptor (virtio 1.2, 2.7.5).
@@ -20,6 +22,8 @@ type chain struct {
 	out  [][]byte // what it may write
 	room uint64   // bytes of out
 	mem  *memory  // keeps in and out mapped while the request is answered
+
+	accepted transport.Request // by the channel
 }
 
 func (c *chain) reset(head uint16) {

@@ -45,31 +45,13 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/server/p9/transport"
 )
 
-// Channel is the 9P server's end of one guest's mount, from Tversion on. A
-// guest that resets its device gets another one.
-type Channel interface {
-	// Do answers the request in the slices in by writing to the slices out, in
-	// order, and returns how many bytes it wrote there. Both are the guest's own
-	// memory: the guest can change it at any time, so what is decided upon must
-	// be copied first, and what is written can be read early. The slices are not
-	// used after Do returned.
-	//
-	// Several calls run at the same time. When ctx ends, the device is being
-	// stopped and waits: Do then returns soon, with an answer, as the guest may
-	// only be paused and miss one. An error means that the guest cannot be
-	// talked to any more, and ends the device until the guest resets it; after
-	// ctx has ended, it leaves this request unanswered and no more.
-	//
-	// Memory that a front end takes away faults when it is touched. In the
-	// goroutine of the call this is a panic, which the device sees to; system
-	// calls return EFAULT. Other goroutines must not touch the slices.
-	Do(ctx context.Context, in, out [][]byte) (n int, err error)
-
-	// Close is called once, after all calls have returned.
-	Close()
-}
+// Channel is the 9P server's end of one guest's mount. The memory of its
+// requests is the guest's own.
+type Channel = transport.Channel
 
 // Config describes a device.
 type Config struct {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"github.com/fsva/fsva/server/p9/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,8 +27,16 @@ type channel struct {
 	closed chan struct{}
 }
 
-func (c *channel) Do(ctx context.Context, in, out [][]byte) (int, error) { return c.do(ctx, in, out) }
-func (c *channel) Close()                                                { close(c.closed) }
+func (c *channel) Accept(in [][]byte) (transport.Request, error) { return accepted{c, in}, nil }
+func (c *channel) Close()                                        { close(c.closed) }
+
+type accepted struct {
+	*channel
+	in [][]byte
+}
+
+func (a accepted) Answer(ctx context.Context, out [][]byte) (int, error) { return a.do(ctx, a.in, out) }
+func (a accepted) Done()                                                 {}
 
 // echo answers with the request, as far as there is room.
 func echo(_ context.Context, in, out [][]byte) (n int, err error) {
@@ -87,10 +97,12 @@ func serveConfig(t testing.TB, c Config, do func(ctx context.Context, in, out []
 	s.socket = c.Socket
 	c.Tag = "share"
 	c.Log = zerolog.New(&s.log)
-	c.NewChannel = func() Channel {
-		ch := &channel{do: do, closed: make(chan struct{})}
-		s.channels <- ch
-		return ch
+	if c.NewChannel == nil {
+		c.NewChannel = func() Channel {
+			ch := &channel{do: do, closed: make(chan struct{})}
+			s.channels <- ch
+			return ch
+		}
 	}
 	d, err := New(c)
 	if err != nil {

@@ -35,7 +35,7 @@ type run struct {
 	takers sync.WaitGroup // takers, and those that have been
 	reaper sync.WaitGroup // closes the channel after a failure
 
-	mu       sync.Mutex // guards what follows, and the used ring; a leaf
+	mu       sync.Mutex // guards what follows, and the used ring; before what Channel.Accept locks
 	ring     *ring      // the taker reads the field without mu: it changes only while there is none
 	failed   bool
 	taker    *taker      // nil while paused
@@ -141,16 +141,24 @@ func (r *run) take(t *taker) error {
 		if c == nil {
 			return err
 		}
-		if !r.started(t) {
-			r.ring.unpop()
-			r.free(c)
-			return nil
-		}
-		err = r.answer(c)
-		if !r.finished(t) || err != nil {
+		if taking, err := r.serve(t, c); !taking || err != nil {
 			return err
 		}
 	}
+}
+
+// serve answers a chain, and says if t is still the taker. If it is not to begin
+// with, the chain is left for the next one.
+func (r *run) serve(t *taker, c *chain) (taking bool, err error) {
+	defer r.free(c)
+	if taking, err := r.started(t, c); err != nil {
+		return false, err
+	} else if !taking {
+		r.ring.unpop()
+		return false, nil
+	}
+	err = r.answer(c)
+	return r.finished(t), err
 }
 
 // next waits for a chain. It returns nil if t is no longer the taker.
@@ -196,14 +204,17 @@ func (r *run) ignore() {
 	r.ring.ignore()
 }
 
-// started notes that t is about to answer a chain, and has the next one, if it
-// is there, taken by another goroutine. It returns false if t is no longer the
-// taker.
-func (r *run) started(t *taker) bool {
+// started has the channel accept the chain that t is about to answer. Only then
+// it has the next one, if it is there, taken by another goroutine. It returns
+// false if t is no longer the taker.
+func (r *run) started(t *taker, c *chain) (taking bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.taker != t || r.failed {
-		return false
+		return false, nil
+	}
+	if c.accepted, err = r.channel.Accept(c.in); err != nil {
+		return false, err
 	}
 	r.inFlight++
 	t.busy, t.since = true, time.Now()
@@ -212,7 +223,7 @@ func (r *run) started(t *taker) bool {
 	} else if !r.armed {
 		r.arm(takesLong)
 	}
-	return true
+	return true, nil
 }
 
 // finished notes that t has answered its chain, and says if it is still the
@@ -257,8 +268,8 @@ func (r *run) look() {
 
 // answer has the channel answer c and gives the chain back to the guest.
 func (r *run) answer(c *chain) error {
-	defer r.free(c)
-	n, err := r.channel.Do(r.ctx, c.in, c.out)
+	defer c.accepted.Done()
+	n, err := c.accepted.Answer(r.ctx, c.out)
 	switch {
 	case err != nil && r.ctx.Err() != nil:
 		return nil // the request goes unanswered, with the whole run
@@ -284,7 +295,7 @@ func (r *run) push(head uint16, n uint32) (interrupt bool) {
 
 func (r *run) free(c *chain) {
 	c.mem.release()
-	c.mem = nil
+	c.mem, c.accepted = nil, nil
 	r.idle.Put(c)
 }
 

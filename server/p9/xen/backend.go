@@ -38,23 +38,14 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/fsva/fsva/server/p9/transport"
 )
 
 // Channel is the 9P server's end of one front end's mounts, while it is
-// connected. A front end that comes back gets another one.
-type Channel interface {
-	// Do answers the request in the slices in by writing to the slices out, in
-	// order, and returns how many bytes it wrote there. Both are memory of this
-	// process. They are not used after Do returned.
-	//
-	// Several calls run at the same time. When ctx ends, Do returns soon; the
-	// answer is dropped. An error means that the front end cannot be talked to
-	// any more, and ends the device until the front end resets it.
-	Do(ctx context.Context, in, out [][]byte) (n int, err error)
-
-	// Close is called once, after all calls have returned.
-	Close()
-}
+// connected. The memory of its requests is that of this process. After the end
+// of the context, answers are dropped.
+type Channel = transport.Channel
 
 // Device says what a domain's device is to be.
 type Device struct {

@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/server/p9/transport"
 )
 
 // machine is Xen with two domains on it: the appliance's, whose number is 1, and
@@ -321,8 +323,16 @@ type channel struct {
 	closed chan struct{}
 }
 
-func (c *channel) Do(ctx context.Context, in, out [][]byte) (int, error) { return c.do(ctx, in, out) }
-func (c *channel) Close()                                                { close(c.closed) }
+func (c *channel) Accept(in [][]byte) (transport.Request, error) { return accepted{c, in}, nil }
+func (c *channel) Close()                                        { close(c.closed) }
+
+type accepted struct {
+	*channel
+	in [][]byte
+}
+
+func (a accepted) Answer(ctx context.Context, out [][]byte) (int, error) { return a.do(ctx, a.in, out) }
+func (a accepted) Done()                                                 {}
 
 // echo answers with the request.
 func echo(_ context.Context, in, out [][]byte) (int, error) {

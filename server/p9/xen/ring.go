@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/fsva/fsva/server/p9/transport"
 	"github.com/fsva/fsva/server/rpc"
 )
 
@@ -29,6 +30,8 @@ const maxOrder = 9
 
 const (
 	messageHeader = 7 // size[4] type[1] tag[2]
+	typePlace     = 4
+	tagPlace      = 5
 
 	// smallReply is room for every reply but those that carry as much data as
 	// the request asks for: the longest is that of Treadlink.
@@ -36,6 +39,7 @@ const (
 
 	tread    = 116
 	treaddir = 40
+	tflush   = 108
 
 	countPlace = 19 // of both: fid[4] offset[8] count[4]
 	dataHeader = 11 // of their replies: count[4]
@@ -49,6 +53,7 @@ const (
 type ring struct {
 	events  eventChannel
 	release []func()
+	accept  func(in [][]byte) (transport.Request, error)
 
 	page    []byte // the interface
 	in, out []byte // replies and requests; a power of two
@@ -56,10 +61,13 @@ type ring struct {
 	arrived chan struct{} // an event came, and requests may be there
 	cleared chan struct{} // an event came, and there may be room for replies
 
-	taking  sync.Mutex   // of requests, one after the other
-	outCons uint32       // guarded by taking
-	takers  int          // guarded by taking: goroutines that take requests
-	idle    atomic.Int32 // those that wait for taking, or hold it
+	taking sync.Mutex   // of requests, one after the other; before moving
+	takers int          // guarded by taking: goroutines that take requests
+	idle   atomic.Int32 // those that wait for taking, or hold it
+
+	moving  sync.Mutex    // keeps the front end from writing over what was not taken; a leaf
+	outCons uint32        // guarded by moving, and changed only by who has taking
+	moved   chan struct{} // guarded by moving: closed when outCons changes; nil if nobody waits for that
 
 	replying sync.Mutex // of replies, whole ones
 	inProd   uint32     // guarded by replying
@@ -144,17 +152,28 @@ func (r *ring) listen() error {
 	}
 }
 
+// request is a request that was taken off a ring.
+type request struct {
+	*rpc.Buffer // a copy; nil if there is none
+	accepted    transport.Request
+}
+
+func (q request) done() {
+	q.accepted.Done()
+	q.Release()
+}
+
 // next waits for a request and takes it off the ring. r.taking is held.
-func (r *ring) next(ctx context.Context) (*rpc.Buffer, error) {
+func (r *ring) next(ctx context.Context) (request, error) {
 	for {
-		msg, err := r.take()
-		if msg != nil || err != nil {
-			return msg, err
+		q, err := r.take()
+		if q.Buffer != nil || err != nil {
+			return q, err
 		}
 		select {
 		case <-r.arrived:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return request{}, ctx.Err()
 		}
 	}
 }
@@ -164,45 +183,121 @@ var (
 	errReplies  = errors.New("more replies than the ring has room for")
 )
 
-// take copies a request and makes its place in the ring free, so that one that
-// takes long does not keep others from coming. It returns nil while there is no
-// whole request. r.taking is held.
-func (r *ring) take() (*rpc.Buffer, error) {
+// take copies a request, has it accepted, and makes its place in the ring free,
+// so that one that takes long does not keep others from coming. It returns none
+// while there is no whole one. r.taking is held.
+func (r *ring) take() (_ request, err error) {
 	queued := r.load(placeOutProd) - r.outCons
 	if queued > r.size() {
-		return nil, errRequests
+		return request{}, errRequests
 	}
 	var size [4]byte
 	if queued < messageHeader {
-		return nil, nil
+		return request{}, nil
 	}
-	r.copyOut(size[:])
+	r.copyOut(size[:], r.outCons)
 	n := binary.LittleEndian.Uint32(size[:])
 	switch {
 	case n < messageHeader || n > r.size():
-		return nil, fmt.Errorf("request of %d bytes in a ring of %d", n, r.size())
+		return request{}, fmt.Errorf("request of %d bytes in a ring of %d", n, r.size())
 	case n > queued:
-		return nil, nil
+		return request{}, nil
 	}
 	msg := rpc.GetBuffer(int(n))
-	r.copyOut(msg.B)
+	r.copyOut(msg.B, r.outCons)
 	copy(msg.B, size[:]) // which may have changed
-	r.outCons += n
-	r.store(placeOutCons, r.outCons)
+	accepted, err := r.accept([][]byte{msg.B})
+	if err != nil {
+		msg.Release()
+		return request{}, err
+	}
+	q := request{msg, accepted}
+	taken := false
+	defer func() {
+		if !taken { // also by a panic
+			q.done()
+		}
+	}()
+	r.move(n)
 	// The front end may wait for room. That of the common request it cannot,
 	// and the reply wakes it anyway: Linux has no messages longer than this.
 	if queued > r.size()/2 {
 		if err := r.events.notify(); err != nil {
-			msg.Release()
-			return nil, fmt.Errorf("notify the front end: %w", err)
+			return request{}, fmt.Errorf("notify the front end: %w", err)
 		}
 	}
-	return msg, nil
+	taken = true
+	return q, nil
 }
 
-// copyOut copies the bytes that follow out_cons.
-func (r *ring) copyOut(p []byte) {
-	at := r.outCons & (r.size() - 1)
+// move makes the place of a request free, of n bytes.
+func (r *ring) move(n uint32) {
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	r.outCons += n
+	r.store(placeOutCons, r.outCons)
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// awaitTag waits until a request with that tag has been accepted, if there is
+// one in the ring now.
+func (r *ring) awaitTag(ctx context.Context, tag uint16) {
+	at, ok := r.find(tag)
+	if !ok {
+		return
+	}
+	for moved := r.beyond(at); moved != nil; moved = r.beyond(at) {
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// find returns the index of the request in the ring that has the tag.
+func (r *ring) find(tag uint16) (at uint32, ok bool) {
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	end := r.load(placeOutProd)
+	if end-r.outCons > r.size() {
+		return 0, false // take will say so
+	}
+	for at = r.outCons; end-at >= messageHeader; {
+		var header [messageHeader]byte
+		r.copyOut(header[:], at)
+		n := binary.LittleEndian.Uint32(header[:])
+		switch {
+		case n < messageHeader || n > end-at:
+			return 0, false // this, too
+		case binary.LittleEndian.Uint16(header[tagPlace:]) == tag:
+			return at, true
+		}
+		at += n
+	}
+	return 0, false
+}
+
+// beyond returns a channel that closes when another request has been taken, and
+// nil if that at the index has been.
+func (r *ring) beyond(at uint32) <-chan struct{} {
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	if int32(r.outCons-at) > 0 {
+		return nil
+	}
+	if r.moved == nil {
+		r.moved = make(chan struct{})
+	}
+	return r.moved
+}
+
+// copyOut copies the bytes of requests from an index on.
+func (r *ring) copyOut(p []byte, from uint32) {
+	at := from & (r.size() - 1)
 	n := copy(p, r.out[at:])
 	copy(p[n:], r.out)
 }
@@ -210,7 +305,7 @@ func (r *ring) copyOut(p []byte) {
 // room is how long the reply to a request may be.
 func (r *ring) room(request []byte) int {
 	n := uint64(smallReply)
-	if kind := request[4]; (kind == tread || kind == treaddir) && len(request) >= countPlace+4 {
+	if kind := request[typePlace]; (kind == tread || kind == treaddir) && len(request) >= countPlace+4 {
 		n = max(n, dataHeader+uint64(binary.LittleEndian.Uint32(request[countPlace:])))
 	}
 	return int(min(n, uint64(r.size())))

@@ -2,6 +2,7 @@ package xen
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -65,6 +66,7 @@ func connect(hv hypervisor, domain uint32, infos []ringInfo, newChannel func(max
 	s.channel = channel
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, r := range s.rings {
+		r.accept = channel.Accept
 		s.workers.Go(func() {
 			s.fail(r.listen())
 		})
@@ -122,11 +124,11 @@ func (s *session) follow(r *ring) {
 // its turn. It is counted as idle.
 func (s *session) take(r *ring) error {
 	for {
-		msg, err := s.turn(r)
+		q, err := s.turn(r)
 		if err != nil {
 			return err
 		}
-		if err := s.answer(r, msg); err != nil {
+		if err := s.answer(r, q); err != nil {
 			return err
 		}
 		r.idle.Add(1)
@@ -135,23 +137,24 @@ func (s *session) take(r *ring) error {
 
 // turn waits for the turn to take a request, and for the request. Then it is
 // the turn of the next, so that requests are taken while others are answered.
-func (s *session) turn(r *ring) (*rpc.Buffer, error) {
+func (s *session) turn(r *ring) (request, error) {
 	r.taking.Lock()
 	defer r.taking.Unlock()
-	msg, err := r.next(s.ctx)
+	q, err := r.next(s.ctx)
 	if r.idle.Add(-1) == 0 && err == nil && r.takers < takersPerRing {
 		s.follow(r)
 	}
-	return msg, err
+	return q, err
 }
 
-// answer has the channel answer a request, and releases it.
-func (s *session) answer(r *ring, msg *rpc.Buffer) error {
-	defer msg.Release()
-	room := r.room(msg.B)
+// answer has the channel answer a request.
+func (s *session) answer(r *ring, q request) error {
+	defer q.done()
+	s.awaitFlushed(r, q.B)
+	room := r.room(q.B)
 	reply := rpc.GetBuffer(room)
 	defer reply.Release()
-	n, err := s.channel.Do(s.ctx, [][]byte{msg.B}, [][]byte{reply.B})
+	n, err := q.accepted.Answer(s.ctx, [][]byte{reply.B})
 	switch {
 	case err != nil:
 		return err
@@ -159,6 +162,23 @@ func (s *session) answer(r *ring, msg *rpc.Buffer) error {
 		return fmt.Errorf("answer of %d bytes in a room of %d", n, room)
 	}
 	return r.reply(s.ctx, reply.B[:n])
+}
+
+// awaitFlushed has what a Tflush flushes, oldtag[2], accepted before it is
+// answered, so that the channel knows of it. Linux puts requests into rings by
+// their tags (p9_xen_request in net/9p/trans_xen.c), and so a Tflush into another
+// one. Who waits keeps another from taking, but only ever for a request that is
+// older: the oldest of all is always taken.
+func (s *session) awaitFlushed(r *ring, msg []byte) {
+	if msg[typePlace] != tflush || len(msg) < messageHeader+2 {
+		return
+	}
+	old := binary.LittleEndian.Uint16(msg[messageHeader:])
+	for _, other := range s.rings {
+		if other != r {
+			other.awaitTag(s.ctx, old)
+		}
+	}
 }
 
 // protect calls f, and returns as an error what f panics with. In a goroutine
