@@ -59,6 +59,11 @@ func pax(text string) []byte {
 	return slices.Concat(raw(kindPax, "pax", octal(len(text)), nil), padded(text))
 }
 
+// global is an extended header for all members behind it.
+func global(text string) []byte {
+	return slices.Concat(raw(kindPaxGlobal, "pax", octal(len(text)), nil), padded(text))
+}
+
 var end = make([]byte, 2*blockSize)
 
 func TestArchivesThatCannotBeAreRefusedBySayingWhy(t *testing.T) {
@@ -200,6 +205,58 @@ func TestBombsAreRefused(t *testing.T) {
 		}
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
 			t.Errorf("%s: %v stays behind", name, left)
+		}
+	}
+}
+
+// What is said of all members costs as much for each.
+func TestLargeHeadersForManyMembersAreRefused(t *testing.T) {
+	large := global(record("comment", strings.Repeat("c", maxRecords-100)))
+	few := bytes.Repeat(raw(kindRegular, "file", octal(0), nil), maxSaid/maxRecords)
+	for name, test := range map[string]struct {
+		data []byte
+		want bool
+	}{
+		"few":                {slices.Concat(large, few, end), true},
+		"many":               {slices.Concat(large, few, few[:blockSize], end), false},
+		"headers":            {slices.Concat(large, few[blockSize:], bytes.Repeat(global(record("comment", "c")), 2), end), true},
+		"headers upon large": {slices.Concat(large, few, bytes.Repeat(global(record("other", "o")), 2), end), false},
+		"many records":       {slices.Concat(global(manyRecords(maxRecords/perRecord)), few[:blockSize], end), false},
+	} {
+		f, err := Open(t.Context(), save(t, test.data), Options{})
+		switch {
+		case err == nil && !test.want:
+			t.Errorf("%s: it opens", name)
+		case err != nil && (test.want || !strings.Contains(err.Error(), "for all members")):
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+}
+
+// manyRecords are that many records of hardly any bytes.
+func manyRecords(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(record(fmt.Sprintf("%05x", i), ""))
+	}
+	return b.String()
+}
+
+func TestHeadersForAllMembersAreOverriddenByTheirOwn(t *testing.T) {
+	file := func(name string) []byte {
+		return raw(kindRegular, name, octal(0), map[field]string{fieldUID: "0000001"})
+	}
+	f := mustOpen(t, save(t, slices.Concat(
+		file("before"), global(record(paxUID, "2")+record(paxGID, "20")), file("all"),
+		pax(record(paxUID, "3")), file("own"), pax(record(paxUID, "")), file("back"),
+		global(record(paxUID, "4")), file("later"), end)), Options{})
+	defer f.Close()
+	for name, want := range map[string][2]uint32{"before": {1, 0}, "all": {2, 20}, "own": {3, 20}, "back": {1, 20}, "later": {4, 20}} {
+		if a, _ := lookup(t, f, name).GetAttr(t.Context(), vfs.AttrAll); a.UID != want[0] || a.GID != want[1] {
+			t.Errorf("%s is of user %d and group %d, want %v", name, a.UID, a.GID, want)
 		}
 	}
 }

@@ -33,6 +33,13 @@ func full(ctx context.Context, from body, p []byte, off int64) error {
 const (
 	maxRecords  = 4 << 20 // bytes of one extended header
 	maxLongName = 64 << 10
+
+	// maxSaid bounds what the headers for all members say of them, in bytes for
+	// each member: they are read once and put into the index as often as there
+	// are members. It is 256 bytes of as many as a tree can hold.
+	maxSaid = 1 << 30
+	// perRecord is what a record takes besides its text.
+	perRecord = 32
 )
 
 // walker goes from member to member by the sizes in their headers, and reads
@@ -46,7 +53,9 @@ type walker struct {
 	end     int64 // of the last content
 	extents int   // that may still come
 	global  records
-	marked  bool // the archive has its end mark
+	size    int64 // of these
+	said    int64 // what they have said of members, see maxSaid
+	marked  bool  // the archive has its end mark
 }
 
 // member is what is in an archive.
@@ -80,8 +89,11 @@ func (w *walker) next() (*member, error) {
 		case kindVolume:
 			own, name, link = nil, "", ""
 		default:
-			r := own.over(w.global)
-			if err = w.fill(m, b, r); err == nil {
+			var r records
+			if r, err = w.all(own); err == nil {
+				err = w.fill(m, b, r)
+			}
+			if err == nil {
 				m.names(b, r, name, link)
 				return m, nil
 			}
@@ -162,18 +174,29 @@ func (w *walker) records(m *member) (records, error) {
 
 func (w *walker) addGlobal(m *member) error {
 	more, err := w.records(m)
+	if err == nil {
+		w.global, err = w.all(more)
+	}
 	if err != nil {
 		return err
 	}
-	w.global = more.over(w.global)
-	total := 0
+	w.size = 0
 	for key, value := range w.global {
-		total += len(key) + len(value)
+		w.size += int64(len(key) + len(value) + perRecord)
 	}
-	if total > maxRecords {
+	if w.size > maxRecords {
 		return fmt.Errorf("more than %d bytes of extended headers for all members", maxRecords)
 	}
 	return nil
+}
+
+// all are the records of a member, or of a header for all, with those for all
+// before it.
+func (w *walker) all(own records) (records, error) {
+	if w.said += w.size; w.said > maxSaid {
+		return nil, fmt.Errorf("the extended headers for all members have %d bytes, which are too many for so many members", w.size)
+	}
+	return own.over(w.global), nil
 }
 
 // longName reads a path. Of one that is longer than any can be there is enough
