@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -138,6 +139,75 @@ func TestServerThatStallsInAMessageIsNotWaitedForForever(t *testing.T) {
 		if _, err := g.try(context.Background(), message9P(tread, 5)); err == nil || !strings.Contains(err.Error(), "timeout") {
 			t.Errorf("answer of %d bytes: %v", size, err)
 		}
+	}
+}
+
+// beyondBuffers is more Twrites than a connection has in its buffers.
+const beyondBuffers = 16
+
+func longWrite(tag int) []byte {
+	return message9P(twrite, uint16(tag), uint32(1), uint64(0), uint32(400_000), make([]byte, 400_000))
+}
+
+// Its machine may only be paused, and the guest's mount does not come back.
+func TestServerThatStallsIsWaitedForWhileTheDeviceRuns(t *testing.T) {
+	path := t.TempDir() + "/9p"
+	const limit = 50 * time.Millisecond
+	rubbish(t, path, func(c *wire) {
+		c.greet(testMsize)
+		time.Sleep(5 * limit)
+		for range beyondBuffers {
+			typ, tag, _ := c.take()
+			c.Write(message9P(typ+1, tag, uint32(400_000)))
+		}
+	})
+	g := newGuest(t, path, "")
+	g.limits.message, g.limits.flush = limit, limit
+	g.version()
+	var writes sync.WaitGroup
+	for tag := range beyondBuffers {
+		writes.Go(func() {
+			if b, err := g.try(context.Background(), longWrite(tag)); err != nil || b[4] != twrite+1 {
+				t.Errorf("% x, %v", b, err)
+			}
+		})
+	}
+	writes.Wait()
+}
+
+func TestServerThatStallsDoesNotKeepTheDeviceFromStopping(t *testing.T) {
+	for name, test := range map[string]struct {
+		requests int
+		serve    func(c *wire)
+	}{
+		"in requests": {beyondBuffers, func(c *wire) {}},
+		"in an answer": {1, func(c *wire) {
+			_, tag, _ := c.take()
+			c.Write(appendHeader(nil, 100_000, twrite+1, tag))
+			c.Write(make([]byte, 50_000))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir() + "/9p"
+			stalled, stopped := make(chan struct{}), make(chan struct{})
+			rubbish(t, path, func(c *wire) { c.greet(testMsize); test.serve(c); close(stalled); <-stopped })
+			g := newGuest(t, path, "")
+			g.limits.settle, g.limits.flush = time.Millisecond, time.Millisecond
+			g.version()
+			ctx, stop := context.WithCancel(context.Background())
+			var writes sync.WaitGroup
+			for tag := range test.requests {
+				writes.Go(func() {
+					if _, err := g.try(ctx, longWrite(tag)); err == nil {
+						t.Error("a request is answered")
+					}
+				})
+			}
+			<-stalled
+			stop()
+			writes.Wait()
+			close(stopped)
+		})
 	}
 }
 

@@ -51,22 +51,26 @@ const maxPieces = 1024
 
 // readPieces fills pieces from a connection, writePieces sends them. Only the
 // kernel touches what they point to: where the guest's memory is gone, these
-// fail with EFAULT.
-func readPieces(raw syscall.RawConn, pieces [][]byte) error {
-	return transfer(raw.Read, unix.Readv, pieces)
+// fail with EFAULT. Where they wait for the other end, p is told.
+func readPieces(raw syscall.RawConn, pieces [][]byte, p *patience) error {
+	return transfer(raw.Read, unix.Readv, pieces, p)
 }
 
-func writePieces(raw syscall.RawConn, pieces [][]byte) error {
-	return transfer(raw.Write, unix.Writev, pieces)
+func writePieces(raw syscall.RawConn, pieces [][]byte, p *patience) error {
+	return transfer(raw.Write, unix.Writev, pieces, p)
 }
 
-func transfer(ready func(func(fd uintptr) bool) error, op func(fd int, pieces [][]byte) (int, error), pieces [][]byte) error {
+func transfer(ready func(func(fd uintptr) bool) error, op func(fd int, pieces [][]byte) (int, error), pieces [][]byte, p *patience) error {
 	for left := total(pieces); left > 0; {
 		var n int
 		var err error
 		if e := ready(func(fd uintptr) bool {
 			n, err = op(int(fd), pieces[:min(len(pieces), maxPieces)])
-			return err != unix.EAGAIN
+			if err == unix.EAGAIN {
+				p.stalls()
+				return false
+			}
+			return true
 		}); e != nil {
 			return e
 		}

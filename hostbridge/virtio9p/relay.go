@@ -49,13 +49,15 @@ type Config struct {
 type limits struct {
 	dial    time.Duration // for the server to be there, with all attempts
 	retry   time.Duration // between two attempts
-	message time.Duration // for a message, once begun, to pass
+	message time.Duration // for an answer, once begun, to be there
 	settle  time.Duration // when the device stops, for requests to end by themselves
-	flush   time.Duration // after that, to end because they are flushed
+	flush   time.Duration // after that, to end because they are flushed; for a message to pass
 }
 
+// An answer takes as long as the server's machine is paused: as package p9, which
+// serves mounts without a relay, waits for a client's.
 var defaultLimits = limits{
-	dial: 10 * time.Second, retry: 200 * time.Millisecond, message: 30 * time.Second,
+	dial: 10 * time.Second, retry: 200 * time.Millisecond, message: 21 * time.Minute,
 	settle: 250 * time.Millisecond, flush: 5 * time.Second,
 }
 

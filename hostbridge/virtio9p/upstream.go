@@ -129,7 +129,7 @@ func (u *upstream) do(ctx context.Context, c *call, m *message, out [][]byte) (i
 	if err := u.begin(c); err != nil {
 		return 0, err
 	}
-	if err := u.send(m.buf.B, m.data); err != nil {
+	if err := u.send(ctx, m.buf.B, m.data); err != nil {
 		return 0, err
 	}
 	c.leave()
@@ -143,7 +143,7 @@ func (u *upstream) do(ctx context.Context, c *call, m *message, out [][]byte) (i
 	if c.flushes != nil && a.buf.B[4] == tflush+1 {
 		c.flushes.done.Wait()
 	}
-	return u.receive(a, out)
+	return u.receive(ctx, a, out)
 }
 
 // begin registers a call.
@@ -163,14 +163,12 @@ func (u *upstream) begin(c *call) error {
 // send sends a message: front and data follow each other. One that goes out
 // only in part breaks the connection, as what follows would be taken for the
 // rest of it.
-func (u *upstream) send(front []byte, data [][]byte) error {
+func (u *upstream) send(ctx context.Context, front []byte, data [][]byte) error {
 	u.sending.Lock()
 	defer u.sending.Unlock()
-	err := u.nc.SetWriteDeadline(time.Now().Add(u.limits.message))
-	if err == nil {
-		err = writePieces(u.raw, append([][]byte{front}, data...))
-	}
-	if err != nil {
+	p := &patience{ctx: ctx, setDeadline: u.nc.SetWriteDeadline, time: u.limits.flush}
+	defer p.end()
+	if err := writePieces(u.raw, append([][]byte{front}, data...), p); err != nil {
 		u.fail(fmt.Errorf("send: %w", err))
 		return u.broken()
 	}
@@ -190,7 +188,7 @@ func (u *upstream) wait(ctx context.Context, c *call) answer {
 		return a
 	case <-time.After(u.limits.settle):
 	}
-	u.flush(c)
+	u.flush(ctx, c)
 	select {
 	case a := <-c.answer:
 		return a
@@ -202,7 +200,7 @@ func (u *upstream) wait(ctx context.Context, c *call) answer {
 
 // flush sends a Tflush for a call. The answer needs nobody to wait for it: if
 // it comes before that of the call, it ends the call.
-func (u *upstream) flush(c *call) {
+func (u *upstream) flush(ctx context.Context, c *call) {
 	f := &call{typ: tflush, flushes: c, room: rlerrorSize, answer: make(chan answer, 1)}
 	u.mu.Lock()
 	tag := uint16(0xfffe) // guests use them from 0 on; 0xffff is none
@@ -216,21 +214,25 @@ func (u *upstream) flush(c *call) {
 	}
 	b := appendHeader(nil, headerSize+2, tflush, f.tag)
 	// Failure breaks the connection, which tells the call.
-	_ = u.send(binary.LittleEndian.AppendUint16(b, c.tag), nil)
+	_ = u.send(ctx, binary.LittleEndian.AppendUint16(b, c.tag), nil)
 }
 
 // receive writes an answer to out and returns its length. What is still in the
 // connection goes to the guest's memory directly.
-func (u *upstream) receive(a answer, out [][]byte) (int, error) {
+func (u *upstream) receive(ctx context.Context, a answer, out [][]byte) (int, error) {
 	n := len(a.buf.B)
 	scatter(out, a.buf.B)
 	a.buf.Release()
-	if a.rest > 0 {
-		if err := readPieces(u.raw, part(out, n, a.rest)); err != nil {
-			u.fail(fmt.Errorf("receive: %w", err))
-			return 0, u.broken()
-		}
-		u.resume <- struct{}{}
+	if a.rest == 0 {
+		return n, nil
 	}
+	p := &patience{ctx: ctx, setDeadline: u.nc.SetReadDeadline, time: u.limits.flush}
+	err := readPieces(u.raw, part(out, n, a.rest), p)
+	p.end()
+	if err != nil {
+		u.fail(fmt.Errorf("receive: %w", err))
+		return 0, u.broken()
+	}
+	u.resume <- struct{}{}
 	return n + a.rest, nil
 }

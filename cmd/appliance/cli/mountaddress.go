@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/mdlayher/vsock"
 )
@@ -60,10 +61,14 @@ func parseServer(text string) (a serverAddress, err error) {
 
 func (a serverAddress) String() string { return a.transport + "://" + a.address }
 
+// keepAlive gives up as late as the server does (package p9): its machine may only
+// be paused, and a mount over 9P does not survive its connection.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 10 * time.Second, Count: 127}
+
 // dial connects. That of vsock cannot be cancelled; the kernel gives it 2 s.
 func (a serverAddress) dial(ctx context.Context) (net.Conn, error) {
 	if a.transport != "vsock" {
-		var d net.Dialer
+		d := net.Dialer{KeepAliveConfig: keepAlive}
 		return d.DialContext(ctx, a.transport, a.address)
 	}
 	c, err := vsock.Dial(a.cid, a.port, nil)
