@@ -66,7 +66,8 @@ func unlinked(fd int) bool {
 	return err == nil && st.Nlink == 0
 }
 
-// attr translates what statx told of the node with handle.
+// attr translates what statx told of the node with handle. Without one there is
+// no change attribute where that may run ahead of the ctime.
 func (f *FS) attr(handle []byte, st *unix.Statx_t) vfs.Attr {
 	a := vfs.Attr{
 		Type:   typeOf(st.Mode),
@@ -101,7 +102,7 @@ func (f *FS) attr(handle []byte, st *unix.Statx_t) vfs.Attr {
 			a.Valid |= m.valid
 		}
 	}
-	if handle != nil && st.Mask&unix.STATX_CTIME != 0 {
+	if st.Mask&unix.STATX_CTIME != 0 && (handle != nil || f.changes == nil) {
 		a.Change = f.changes.of(handle, ctime(st))
 		a.Valid |= vfs.AttrChange
 	}

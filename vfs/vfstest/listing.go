@@ -107,6 +107,22 @@ func (e *env) listsAsLookedUp(dir vfs.Node) {
 			e.Errorf("%q: listed %+v, GetAttr says %+v", d.Name, d.Attr, a)
 		}
 	})
+	e.listsChanges(dir)
+}
+
+// listsChanges wants that a listing tells the change attributes, also when
+// nothing else is asked for.
+func (e *env) listsChanges(dir vfs.Node) {
+	e.Helper()
+	for _, want := range []vfs.AttrMask{vfs.AttrChange, vfs.AttrChange | vfs.AttrType | vfs.AttrFileID} {
+		e.each(dir, 10, want, func(d *vfs.DirEntry) {
+			change := e.attr(e.lookup(dir, d.Name)).Change
+			if d.Err != nil || d.Attr.Valid&vfs.AttrChange == 0 || d.Attr.Change != change {
+				e.Errorf("%q: change attribute %d (valid: %v), %v, GetAttr says %d",
+					d.Name, d.Attr.Change, d.Attr.Valid&vfs.AttrChange != 0, d.Err, change)
+			}
+		})
+	}
 }
 
 var listingChecks = []check{
