@@ -77,7 +77,7 @@ func (f *FS) attr(handle []byte, st *unix.Statx_t) vfs.Attr {
 		GID:    st.Gid,
 		Size:   st.Size,
 		Used:   st.Blocks * 512,
-		FileID: f.fileID(st),
+		FileID: f.fileID(st, st.Ino),
 		Atime:  timespec(st.Atime),
 		Mtime:  timespec(st.Mtime),
 		Ctime:  timespec(st.Ctime),
@@ -114,15 +114,15 @@ func ctime(st *unix.Statx_t) uint64 {
 	return uint64(st.Ctime.Sec)*1e9 + uint64(st.Ctime.Nsec)
 }
 
-// fileID is the inode number. The subvolumes of one btrfs number their inodes
-// each for themselves and differ in their device; the numbers of those other
-// than the export's own are told apart by its minor number in bits that inode
-// numbers do not reach.
-func (f *FS) fileID(st *unix.Statx_t) uint64 {
+// fileID is the inode number ino on the device that st tells. The subvolumes of
+// one btrfs number their inodes each for themselves and differ in their device;
+// the numbers of those other than the export's own are told apart by its minor
+// number in bits that inode numbers do not reach.
+func (f *FS) fileID(st *unix.Statx_t, ino uint64) uint64 {
 	if st.Dev_major == f.devMajor && st.Dev_minor == f.devMinor {
-		return st.Ino
+		return ino
 	}
-	return st.Ino ^ uint64(st.Dev_minor)<<44
+	return ino ^ uint64(st.Dev_minor)<<44
 }
 
 func timespec(t unix.StatxTimestamp) vfs.Timespec { return vfs.Timespec{Sec: t.Sec, Nsec: t.Nsec} }

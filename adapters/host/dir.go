@@ -47,7 +47,7 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 			failed = vfs.Errorf(vfs.EIO, "the directory cannot be resumed at offset %d", raw.next)
 			return false
 		}
-		e := n.entry(dir, st.Mnt_id, raw, want)
+		e := n.entry(dir, &st, raw, want)
 		return emit(&e)
 	})
 	if failed != nil {
@@ -56,24 +56,28 @@ func (n *node) ReadDir(_ context.Context, cred *vfs.Cred, cookie uint64, want vf
 	return eof, err
 }
 
-// entry makes a DirEntry with what want asks for. mount is the one the directory
-// lies on.
-func (n *node) entry(dir *descriptor, mount uint64, raw *rawEntry, want vfs.AttrMask) vfs.DirEntry {
+// entry makes a DirEntry with what want asks for. st is the directory's.
+func (n *node) entry(dir *descriptor, st *unix.Statx_t, raw *rawEntry, want vfs.AttrMask) vfs.DirEntry {
 	e := vfs.DirEntry{
 		Name:   string(raw.name),
 		Cookie: uint64(raw.next) + cookieShift,
-		FileID: raw.ino,
+		FileID: n.fs.fileID(st, raw.ino),
 		Type:   raw.fileType(),
 	}
 	const free = vfs.AttrType | vfs.AttrFileID
-	if want&^free == 0 && (want&vfs.AttrType == 0 || e.Type != vfs.TypeUnknown) {
+	unknown := e.Type == vfs.TypeUnknown
+	if want&^free == 0 && (want&vfs.AttrType == 0 || !unknown) {
+		subvolume := n.fs.kind.subvolumes && (unknown || e.Type == vfs.TypeDirectory) // perhaps
+		if subvolume && n.statName(dir, st.Mnt_id, &e, want) {
+			return e
+		}
 		e.Attr = vfs.Attr{Valid: free, Type: e.Type, FileID: e.FileID}
-		if e.Type == vfs.TypeUnknown {
+		if unknown {
 			e.Attr.Valid = vfs.AttrFileID
 		}
 		return e
 	}
-	if want&vfs.AttrNode == 0 && n.fs.changes == nil && n.statName(dir, mount, &e, want) {
+	if want&vfs.AttrNode == 0 && n.fs.changes == nil && n.statName(dir, st.Mnt_id, &e, want) {
 		return e
 	}
 	e.Err = n.statEntry(dir, &e, want)

@@ -87,6 +87,18 @@ func TestSubvolumesHaveFileIDsOfTheirOwn(t *testing.T) {
 	}
 	n, f := create(t, sub, "file")
 	defer f.Close()
+	for _, dir := range []vfs.Node{fs.Root(), sub} {
+		_, err := dir.ReadDir(ctx, vfs.Root, 0, vfs.AttrType|vfs.AttrFileID, func(e *vfs.DirEntry) bool {
+			child := must[vfs.Node](t)(dir.Lookup(ctx, vfs.Root, e.Name))
+			if a := must[vfs.Attr](t)(child.GetAttr(ctx, vfs.AttrStat)); e.FileID != a.FileID || e.Attr.FileID != a.FileID {
+				t.Errorf("%s is listed as %d, GetAttr says %d", e.Name, e.FileID, a.FileID)
+			}
+			return true
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 	again := must[vfs.Node](t)(fs.Resolve(ctx, n.Handle()))
 	if _, err := again.GetAttr(ctx, vfs.AttrAll); err != nil {
 		t.Error(err)

@@ -17,6 +17,9 @@ type fsKind struct {
 	noLinks         bool
 	caseInsensitive bool
 	remote          bool
+	// subvolumes: a directory may be the top of another device, which its
+	// entry does not tell.
+	subvolumes bool
 	// noCtime: the ctime is the mtime.
 	noCtime bool
 	// resident: the attributes of a node that has a descriptor are in memory.
@@ -40,7 +43,7 @@ func kindOf(magic int64) fsKind {
 	case xfsMagic:
 		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, clone: true, resident: true}
 	case unix.BTRFS_SUPER_MAGIC:
-		return fsKind{maxFile: maxOff, maxLink: 65535, holes: true, clone: true, resident: true}
+		return fsKind{maxFile: maxOff, maxLink: 65535, holes: true, clone: true, resident: true, subvolumes: true}
 	case bcachefsMagic, zfsMagic:
 		return fsKind{maxFile: maxOff, maxLink: math.MaxInt32, holes: true, clone: true}
 	case unix.TMPFS_MAGIC:
