@@ -38,7 +38,8 @@
 // # Remotes that do not answer
 //
 // Each call has a limit, after which it fails with EIO. What rclone is doing then
-// goes on in the background until its own, longer limits end it.
+// goes on in the background until its own, longer limits end it. What would
+// change names then comes to nothing, or keeps others away from them ([claims]).
 //
 // # Names that no tree can hold
 //

@@ -35,6 +35,9 @@ func (t *tree) OpenFile(name string, flag int, perm os.FileMode) (gobilly.File, 
 }
 
 func (t *tree) open(name string, flag int, perm os.FileMode) (*file, error) {
+	if err := t.claims.free(name); err != nil {
+		return nil, err
+	}
 	if flag&os.O_CREATE != 0 {
 		if err := t.mayBeNamed(name); err != nil {
 			return nil, err

@@ -14,7 +14,7 @@ import (
 // release is called: one that went on while the name changes would bring the old
 // name back on the remote. rclone stops an upload when its file is written, and
 // begins none while the file is open.
-func (t *tree) hold(name string) (release func(), err error) {
+func (t *tree) hold(c *claim, name string) (release func(), err error) {
 	held := make(map[string]rvfs.Handle)
 	release = func() {
 		for n, h := range held {
@@ -25,6 +25,10 @@ func (t *tree) hold(name string) (release func(), err error) {
 	for _, n := range t.ledger.below(name) {
 		if _, link := cutLink(n, t.set.links); link || !t.store.dirty(n) {
 			continue
+		}
+		if err := c.wanted(); err != nil {
+			release()
+			return nil, err
 		}
 		h, err := t.vfs.OpenFile(n, os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) {

@@ -132,7 +132,7 @@ func (f *FS) reach(opening context.Context, url string, l location, set settings
 	h := newHealth(env.Log, lookAtRoot(far))
 	t := &tree{
 		remote: newRemote(far, set.links, h, env.Log), patience: &patience{limit: set.timeout, health: h},
-		set: set, exclusive: env.Exclusive, started: time.Now(),
+		claims: newClaims(), set: set, exclusive: env.Exclusive, started: time.Now(),
 	}
 	f.tree = t
 	cache := filepath.Join(dir, "cache")

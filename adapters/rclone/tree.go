@@ -24,6 +24,7 @@ type tree struct {
 	vfs      *rvfs.VFS
 	remote   *remote
 	patience *patience
+	claims   *claims
 	store    *store
 	ledger   *ledger
 	set      settings
@@ -141,12 +142,13 @@ func (t *tree) ReadDir(name string) ([]os.FileInfo, error) {
 	}, nil)
 }
 
-// mayBeNamed refuses names that would come back as something else.
+// mayBeNamed refuses names that would come back as something else, and those
+// that are claimed.
 func (t *tree) mayBeNamed(name string) error {
 	if t.set.links && strings.HasSuffix(name, fs.LinkSuffix) {
 		return refuse(vfs.EINVAL, "names that end in %s are those of symbolic links", fs.LinkSuffix)
 	}
-	return nil
+	return t.claims.free(clean(name))
 }
 
 // Mkdir implements billy's Mkdirer.
@@ -165,23 +167,26 @@ func (t *tree) MkdirAll(name string, perm os.FileMode) error {
 // Remove implements billy.Basic.
 func (t *tree) Remove(name string) error {
 	name = clean(name)
-	return t.patience.do(1, func() error {
+	return t.change(1, func(c *claim) error {
 		n, err := t.vfs.Stat(name)
 		if err != nil {
 			return err
 		}
-		if n.IsDir() || !t.ledger.has(name) {
-			return n.Remove()
+		if !n.IsDir() && t.ledger.has(name) {
+			return t.removeChanged(c, name, n)
 		}
-		return t.removeChanged(name, n)
-	})
+		if err := c.commit(); err != nil {
+			return err
+		}
+		return n.Remove()
+	}, name)
 }
 
 // removeChanged removes a file of which the cache may have more than the remote.
 // rclone empties the cache first, so that a remote that fails would keep an old
 // version and the new one would be lost: here it is the other way round.
-func (t *tree) removeChanged(name string, n rvfs.Node) error {
-	release, err := t.hold(name)
+func (t *tree) removeChanged(c *claim, name string, n rvfs.Node) error {
+	release, err := t.hold(c, name)
 	if err != nil {
 		return err
 	}
@@ -193,6 +198,9 @@ func (t *tree) removeChanged(name string, n rvfs.Node) error {
 		if err := o.Remove(t.context()); err != nil && !gone(err) {
 			return err
 		}
+	}
+	if err := c.commit(); err != nil {
+		return err // and the file is uploaded again
 	}
 	t.ledger.drop(name)
 	if err = n.Remove(); err == nil || !gone(err) {
@@ -211,12 +219,10 @@ func (t *tree) Rename(from, to string) error {
 		return errnoOf(err)
 	}
 	from, to = clean(from), clean(to)
-	return t.patience.do(renames, func() error {
-		if !t.ledger.has(to) || from == to {
-			return t.rename(from, to)
-		}
-		return t.replace(from, to)
-	})
+	if t.ledger.has(to) && from != to {
+		return t.change(renames, func(c *claim) error { return t.replace(c, from, to) }, from, to, replaced)
+	}
+	return t.change(renames, func(c *claim) error { return t.rename(c, from, to) }, from, to)
 }
 
 // replaced is where a file waits that is renamed over: in the directory that
@@ -225,26 +231,34 @@ const replaced = ".fsva-removed/ffffffffffffffff"
 
 // replace renames over a file that is not uploaded. rclone would not stop the
 // upload, and end with the cache saying that the new file is on the remote.
-func (t *tree) replace(from, to string) error {
+func (t *tree) replace(c *claim, from, to string) error {
 	if err := t.vfs.MkdirAll(path.Dir(replaced), 0o700); err != nil {
 		return err
 	}
-	if err := t.rename(to, replaced); err != nil {
+	if err := t.rename(c, to, replaced); err != nil {
 		return err
 	}
-	if err := t.rename(from, to); err != nil {
-		return errors.Join(err, t.rename(replaced, to))
+	if err := t.rename(c, from, to); err != nil {
+		return errors.Join(err, t.rename(c, replaced, to))
 	}
 	if n, err := t.vfs.Stat(replaced); err == nil {
 		// What stays is removed at the next start.
-		_ = t.removeChanged(replaced, n)
+		_ = t.removeChanged(c, replaced, n)
 	}
 	return nil
 }
 
-func (t *tree) rename(from, to string) error {
+func (t *tree) rename(c *claim, from, to string) error {
 	n, err := t.vfs.Stat(from)
 	if err != nil {
+		return err
+	}
+	release, err := t.hold(c, from)
+	if err != nil {
+		return err
+	}
+	if err := c.commit(); err != nil {
+		release()
 		return err
 	}
 	way := to
@@ -252,10 +266,6 @@ func (t *tree) rename(from, to string) error {
 		way += "/."
 	}
 	t.store.makeWay(way)
-	release, err := t.hold(from)
-	if err != nil {
-		return err
-	}
 	settle, err := t.ledger.move(from, to)
 	if err == nil {
 		err = t.vfs.Rename(from, to)

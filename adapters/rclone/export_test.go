@@ -1,0 +1,10 @@
+package rclone
+
+import (
+	"sync/atomic"
+
+	"github.com/fsva/fsva/vfs"
+)
+
+// Late is how many calls of a file system nobody waits for any more.
+func Late(f vfs.FS) *atomic.Int32 { return &f.(*FS).tree.patience.late }
