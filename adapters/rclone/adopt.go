@@ -71,7 +71,13 @@ func rewrite(h rvfs.Handle) error {
 		return err
 	}
 	if size == 0 {
-		return errors.Join(h.Truncate(1), h.Truncate(0))
+		// To lengthen and cut it would wait in between for an upload to stop, and
+		// then cut off what was written meanwhile.
+		again, err := h.Node().Open(os.O_RDWR | os.O_TRUNC)
+		if err != nil {
+			return err
+		}
+		return again.Close()
 	}
 	b := make([]byte, 1)
 	if _, err := h.ReadAt(b, size-1); err != nil && err != io.EOF {

@@ -27,9 +27,10 @@ func overwrite(t *testing.T, n vfs.Node, content string) {
 func TestRemovalThatTimedOutTakesNothingWrittenSince(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ before, first, writeback string }{
-		"its upload waits":        {"", "first", "1h"},
-		"it has an older version": {"older", "first", "1s"},
-		"its upload has begun":    {"", "first", "1s"},
+		"its upload waits":         {"", "first", "1h"},
+		"it has an older version":  {"older", "first", "1s"},
+		"its upload has begun":     {"", "first", "1s"},
+		"its upload is of nothing": {"", "", "1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
