@@ -219,8 +219,9 @@ func (f *file) Seek(off int64, whence int) (int64, error) {
 	return off, nil
 }
 
-// Close implements billy.File.
-func (f *file) Close() error { return f.tree.patience.do(1, f.close) }
+// Close implements billy.File. It is never refused: nobody calls it again, and
+// rclone uploads no file that is open.
+func (f *file) Close() error { return f.tree.patience.finish(f.close) }
 
 func (f *file) close() error {
 	err := f.handle.Close()

@@ -125,3 +125,19 @@ func TestNamesOfARenameThatTimedOutAreKeptUntilItEnds(t *testing.T) {
 		return got == "since" && !old
 	})
 }
+
+func TestFileIsClosedHoweverManyCallsAreLate(t *testing.T) {
+	t.Parallel()
+	o := serveS3(t)
+	fs := newPlace(t, o.export("")).started(t)
+	_, f := create(t, fs.Root(), "file", "content")
+	check(t, f.Sync(ctx, false))
+	late := rclone.Late(fs)
+	late.Store(rclone.MaxLate)
+	check(t, f.Close())
+	late.Store(0)
+	eventually(t, "it is uploaded", func() bool {
+		got, _ := o.get(t, "file")
+		return got == "content"
+	})
+}

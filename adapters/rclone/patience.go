@@ -32,13 +32,19 @@ const (
 // op then goes on alone, so that it must use nothing of the caller's, and drop
 // gets what it returns in the end unless that is an error.
 func await[T any](p *patience, times int, op func() (T, error), drop func(T)) (T, error) {
+	if p.late.Load() >= maxLate {
+		var none T
+		return none, vfs.Errorf(vfs.EIO, "%d calls to the remote have not ended", maxLate)
+	}
+	return wait(p, times, op, drop)
+}
+
+// wait is await for what is to be done however many calls have not ended.
+func wait[T any](p *patience, times int, op func() (T, error), drop func(T)) (T, error) {
 	var none T
 	limit := p.limit * time.Duration(times)
 	if p.health.down() {
 		limit = min(limit, downLimit)
-	}
-	if p.late.Load() >= maxLate {
-		return none, vfs.Errorf(vfs.EIO, "%d calls to the remote have not ended", maxLate)
 	}
 	type result struct {
 		value T
@@ -72,5 +78,11 @@ func await[T any](p *patience, times int, op func() (T, error), drop func(T)) (T
 // do is await for what returns only an error.
 func (p *patience) do(times int, op func() error) error {
 	_, err := await(p, times, func() (struct{}, error) { return struct{}{}, op() }, nil)
+	return err
+}
+
+// finish is wait for what returns only an error.
+func (p *patience) finish(op func() error) error {
+	_, err := wait(p, 1, func() (struct{}, error) { return struct{}{}, op() }, nil)
 	return err
 }
