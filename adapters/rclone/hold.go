@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"github.com/rclone/rclone/fs"
 	rvfs "github.com/rclone/rclone/vfs"
@@ -66,14 +67,33 @@ func (t *tree) removeUnknown(name string, n rvfs.Node) error {
 	return err
 }
 
-// wholeUpload is how large an upload is that is not stopped, but waited for: who
-// stops one that has been sent cannot know whether it was taken.
+// wholeUpload is how large an upload is that is not stopped at once, but waited
+// for as long as a call may take: who stops one that has been sent cannot know
+// whether it was taken.
 const wholeUpload = 16 << 20
 
 // Put implements fs.Fs.
 func (r *remote) Put(ctx context.Context, in io.Reader, src fs.ObjectInfo, options ...fs.OpenOption) (fs.Object, error) {
 	if size := src.Size(); size >= 0 && size <= wholeUpload {
-		ctx = context.WithoutCancel(ctx)
+		longer, cancel := outlive(ctx, r.limit)
+		defer cancel()
+		ctx = longer
 	}
 	return r.Fs.Put(ctx, in, src, options...)
+}
+
+// outlive returns a context that is cancelled a while later than another.
+func outlive(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-longer.Done():
+		case <-time.After(while):
+			cancel()
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }

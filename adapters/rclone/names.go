@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rclone/rclone/fs"
 	"github.com/rclone/rclone/lib/encoder"
@@ -19,6 +20,7 @@ type remote struct {
 	fs.Fs
 	features *fs.Features
 	links    bool
+	limit    time.Duration // of a call
 	health   *health
 	log      zerolog.Logger
 
@@ -29,11 +31,11 @@ type remote struct {
 // maxTold bounds how many directories the log gets to read about.
 const maxTold = 100
 
-func newRemote(f fs.Fs, links bool, h *health, log zerolog.Logger) *remote {
+func newRemote(f fs.Fs, set settings, h *health, log zerolog.Logger) *remote {
 	features := *f.Features()
 	// Listings go by List, so that none has more than List shows.
 	features.ListR, features.ListP = nil, nil
-	return &remote{Fs: f, features: &features, links: links, health: h, log: log, told: make(map[string]bool)}
+	return &remote{Fs: f, features: &features, links: set.links, limit: set.timeout, health: h, log: log, told: make(map[string]bool)}
 }
 
 // Features implements fs.Fs.

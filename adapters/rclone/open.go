@@ -131,7 +131,7 @@ func (f *FS) reach(opening context.Context, url string, l location, set settings
 	}
 	h := newHealth(env.Log, lookAtRoot(far))
 	t := &tree{
-		remote: newRemote(far, set.links, h, env.Log), patience: &patience{limit: set.timeout, health: h},
+		remote: newRemote(far, set, h, env.Log), patience: &patience{limit: set.timeout, health: h},
 		claims: newClaims(), set: set, exclusive: env.Exclusive, started: time.Now(),
 	}
 	f.tree = t
