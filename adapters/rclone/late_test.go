@@ -1,10 +1,8 @@
 package rclone_test
 
 import (
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fsva/fsva/adapters/rclone"
 	"github.com/fsva/fsva/vfs"
@@ -142,65 +140,4 @@ func TestFileIsClosedHoweverManyCallsAreLate(t *testing.T) {
 		got, _ := o.get(t, "file")
 		return got == "content"
 	})
-}
-
-// A write that has to stop an upload first must not wait for ever: who removes the
-// file waits for it, and everybody else for them.
-func TestUploadThatIsNotAnsweredKeepsNobodyWaiting(t *testing.T) {
-	t.Parallel()
-	o := serveS3(t)
-	o.put(t, "cached", "cached")
-	p := newPlace(t, o.export("&timeout=1s"))
-	fs := p.started(t)
-	cached := lookup(t, fs.Root(), "cached")
-	content(t, cached)
-	o.broken.Store(silent)
-	requests := o.requests.Load()
-	n := file(t, fs.Root(), "file", "first")
-	eventually(t, "the upload begins", func() bool { return o.requests.Load() > requests })
-
-	f := open(t, n, vfs.OpenWrite)
-	written, removed, looked := make(chan error, 1), make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, _, err := f.WriteAt(ctx, []byte(" and second"), 5, vfs.Unstable)
-		written <- err
-	}()
-	eventually(t, "the write has come as far as the cache", func() bool {
-		got, err := os.ReadFile(find(t, p.dir+"/cache/vfs"))
-		return err == nil && string(got) == "first and second"
-	})
-	go func() {
-		_, err := fs.Root().Remove(ctx, vfs.Root, "file", false)
-		removed <- err
-	}()
-	go func() {
-		_, err := fs.Root().Lookup(ctx, vfs.Root, "cached")
-		looked <- err
-	}()
-	check(t, ended(t, "the write", written))
-	check(t, ended(t, "the lookup", looked))
-	fails(t, ended(t, "the removal", removed), vfs.EIO)
-	check(t, f.Sync(ctx, false))
-	check(t, f.Close())
-	o.repair()
-	lateEnded(t, fs)
-	if got := content(t, lookup(t, fs.Root(), "file")); got != "first and second" {
-		t.Errorf("the file holds %q", got)
-	}
-	eventually(t, "it is uploaded", func() bool {
-		got, _ := o.get(t, "file")
-		return got == "first and second"
-	})
-}
-
-// ended waits for what must not take for ever.
-func ended(t *testing.T, what string, done chan error) error {
-	t.Helper()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(2 * time.Minute):
-		t.Fatalf("not in two minutes: %s", what)
-		return nil
-	}
 }
