@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"math"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -111,22 +112,27 @@ func (f *file) Node() vfs.Node { return f.node }
 // held is the node, which is in use while the file is open.
 func (f *file) held(ctx context.Context) *held { return &held{f.node, f.entry, ctx} }
 
-// Close implements vfs.File. The file system may fail then to keep what was
-// written.
+// Close implements vfs.File. Servers cannot hand its error on: where the file
+// system fails then to keep what was written, the verifier has guests write again
+// what they have not committed.
 func (f *file) Close() error {
+	f.entry.op.RLock()
 	err := f.flush()
+	if err != nil {
+		f.node.fs.verifier.Add(1)
+	}
+	f.entry.op.RUnlock()
 	f.entry.op.Lock()
 	defer f.entry.op.Unlock()
 	f.release()
 	return err
 }
 
+// flush makes a FLUSH, if the file system has one. op is held.
 func (f *file) flush() error {
 	if f.noOpen || f.out&fuse.FOPEN_NOFLUSH != 0 {
 		return nil
 	}
-	f.entry.op.RLock()
-	defer f.entry.op.RUnlock()
 	fs := f.node.fs
 	in := fuse.FlushIn{InHeader: fs.header(f.cred, f.entry), Fh: f.fh}
 	err := fs.call(func() fuse.Status { return fs.raw.Flush(nil, &in) })
@@ -271,17 +277,38 @@ func (f *file) written(ctx context.Context) {
 	}
 }
 
-// Sync implements vfs.File.
+// Sync implements vfs.File. COMMIT comes through an open of its own, and the file
+// system may hold what was written by the handle that it was written through: all
+// of them are synced.
 func (f *file) Sync(ctx context.Context, dataOnly bool) error {
 	f.entry.op.Lock()
 	defer f.entry.op.Unlock()
-	return f.sync(ctx, dataOnly)
+	files := f.node.fs.nodes.writers(f.entry)
+	if !slices.Contains(files, f) {
+		files = append(files, f)
+	}
+	var first error
+	for _, each := range files {
+		if err := each.sync(ctx, dataOnly); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
-// sync makes an FSYNC. Like the kernel it is content where there is none; and
-// with ENOTSUP, too, which is what the library says then, since a guest could
-// not close a file otherwise.
+// sync makes what was written through the handle durable. op is held.
 func (f *file) sync(ctx context.Context, dataOnly bool) error {
+	err := f.fsync(ctx, dataOnly)
+	if err != nil {
+		f.node.fs.verifier.Add(1)
+	}
+	return err
+}
+
+// fsync makes an FSYNC. Where there is none, the file system may still keep what
+// is written until a FLUSH, as it would be made when the file is closed. ENOTSUP is
+// what the library says then.
+func (f *file) fsync(ctx context.Context, dataOnly bool) error {
 	const fdatasync = 1 // FUSE_FSYNC_FDATASYNC
 	fs := f.node.fs
 	in := fuse.FsyncIn{InHeader: fs.header(f.cred, f.entry), Fh: f.fh}
@@ -290,10 +317,7 @@ func (f *file) sync(ctx context.Context, dataOnly bool) error {
 	}
 	err := fs.call(func() fuse.Status { return fs.raw.Fsync(cancel(ctx), &in) })
 	if err == notImplemented || err == vfs.ENOTSUP {
-		return nil
-	}
-	if err != nil {
-		fs.verifier.Add(1)
+		return f.flush()
 	}
 	return err
 }

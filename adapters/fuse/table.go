@@ -259,6 +259,19 @@ func (t *table) opened(e *entry, writing bool) (fh uint64, ok bool) {
 	return 0, false
 }
 
+// writers returns the files of a node that are open for writing and have a
+// handle, which lasts as long as with opened.
+func (t *table) writers(e *entry) (files []*file) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range e.opens {
+		if f.writable && !f.noOpen {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
 // changed stamps a node that was changed, if it is known.
 func (t *table) changed(id, stamp uint64) bool {
 	t.mu.Lock()
