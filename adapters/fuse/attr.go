@@ -109,7 +109,7 @@ func (h *held) changed() { h.stamp.Store(h.fs.changes.Add(1)) }
 // so as the methods that make one do.
 func (h *held) told(before *vfs.Attr) (vfs.DirChange, error) {
 	h.changed()
-	after, err := h.attr()
+	after, err := h.committed().attr()
 	if err != nil {
 		return vfs.DirChange{}, err
 	}

@@ -64,5 +64,8 @@ func (f *FS) header(cred *vfs.Cred, e *entry) fuse.InHeader {
 	return h
 }
 
-// cancel is closed when the caller gives up.
+// cancel is closed when the caller gives up. It is for calls that come before a
+// change or make one of names or extended attributes. Those that change data and
+// attributes get nil: guests lose the pages that they cannot write, and nobody is
+// there to try again. So do those that follow a change: see held.committed.
 func cancel(ctx context.Context) <-chan struct{} { return ctx.Done() }

@@ -81,7 +81,7 @@ func (h *held) decide(b *birth, typ vfs.FileType) error {
 // deliver sets what could not be said or was not heeded when child was made.
 // Where that fails the new node is removed again.
 func (h *held) deliver(name string, b *birth, child *held) (change vfs.DirChange, err error) {
-	if err = child.finish(b); err == nil {
+	if err = child.committed().finish(b); err == nil {
 		change, err = h.told(&b.dir)
 	}
 	if err != nil {
@@ -121,7 +121,7 @@ func (h *held) finish(b *birth) error {
 
 // undo removes what was just made.
 func (h *held) undo(child *held, name string, a *vfs.Attr) {
-	if h.unlink(vfs.Root, name, a.Type == vfs.TypeDirectory) == nil {
+	if h.committed().unlink(vfs.Root, name, a.Type == vfs.TypeDirectory) == nil {
 		h.changed()
 		h.fs.nodes.removed(child.entry)
 	}
@@ -172,12 +172,12 @@ func (h *held) create(name string, b *birth, how vfs.OpenFlags) (*fuse.CreateOut
 	}
 	open := fuse.OpenIn{InHeader: h.fs.header(vfs.Root, h.entry), Flags: openFlags(how)}
 	open.NodeId = out.NodeId
-	err = h.fs.call(func() fuse.Status { return h.fs.raw.Open(cancel(h.ctx), &open, &out.OpenOut) })
+	err = h.fs.call(func() fuse.Status { return h.fs.raw.Open(nil, &open, &out.OpenOut) })
 	if err == notImplemented {
 		out.OpenFlags, err = noOpen, nil
 	}
 	if err != nil {
-		_ = h.unlink(vfs.Root, name, false) // the first error counts
+		_ = h.committed().unlink(vfs.Root, name, false) // the first error counts
 		h.fs.forget(out.NodeId, 1)
 	}
 	return &out, err

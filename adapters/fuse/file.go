@@ -203,7 +203,7 @@ func (f *file) read(ctx context.Context, p []byte, off int64) (n int, err error)
 }
 
 // WriteAt implements vfs.File.
-func (f *file) WriteAt(ctx context.Context, p []byte, off int64, want vfs.Stability) (n int, done vfs.Stability, err error) {
+func (f *file) WriteAt(_ context.Context, p []byte, off int64, want vfs.Stability) (n int, done vfs.Stability, err error) {
 	switch {
 	case off < 0:
 		return 0, want, vfs.EINVAL
@@ -215,12 +215,12 @@ func (f *file) WriteAt(ctx context.Context, p []byte, off int64, want vfs.Stabil
 	}
 	f.entry.op.Lock()
 	defer f.entry.op.Unlock()
-	n, err = f.write(ctx, p, off)
+	n, err = f.write(p, off)
 	if n > 0 {
-		f.written(ctx)
+		f.written()
 	}
 	if err == nil && want != vfs.Unstable {
-		err = f.sync(ctx, want == vfs.DataSync)
+		err = f.sync(want == vfs.DataSync)
 	}
 	if err != nil {
 		return n, vfs.Unstable, err
@@ -239,16 +239,16 @@ func (f *file) changeable() error {
 	return nil
 }
 
-func (f *file) write(ctx context.Context, p []byte, off int64) (n int, err error) {
+func (f *file) write(p []byte, off int64) (n int, err error) {
 	fs := f.node.fs
 	for n < len(p) {
 		part := p[n:min(len(p), n+maxIO)]
 		in := fuse.WriteIn{InHeader: fs.header(f.cred, f.entry), Fh: f.fh, Offset: uint64(off) + uint64(n), Size: uint32(len(part)), Flags: f.flags}
 		var put uint32
 		err := fs.call(func() (code fuse.Status) {
-			put, code = fs.raw.Writev(cancel(ctx), &in, [][]byte{part})
+			put, code = fs.raw.Writev(nil, &in, [][]byte{part})
 			if code == fuse.ENOSYS {
-				put, code = fs.raw.Write(cancel(ctx), &in, part)
+				put, code = fs.raw.Write(nil, &in, part)
 			}
 			return code
 		})
@@ -267,8 +267,8 @@ func (f *file) write(ctx context.Context, p []byte, off int64) (n int, err error
 
 // written notes that the data has changed. That set-id bits could not be taken
 // away is no reason to say that it was not. op is held for writing.
-func (f *file) written(ctx context.Context) {
-	h := f.held(ctx)
+func (f *file) written() {
+	h := f.held(context.Background())
 	h.changed()
 	if h.setID.Load() {
 		if a, err := h.attr(); err == nil {
@@ -280,7 +280,7 @@ func (f *file) written(ctx context.Context) {
 // Sync implements vfs.File. COMMIT comes through an open of its own, and the file
 // system may hold what was written by the handle that it was written through: all
 // of them are synced.
-func (f *file) Sync(ctx context.Context, dataOnly bool) error {
+func (f *file) Sync(_ context.Context, dataOnly bool) error {
 	f.entry.op.Lock()
 	defer f.entry.op.Unlock()
 	files := f.node.fs.nodes.writers(f.entry)
@@ -289,7 +289,7 @@ func (f *file) Sync(ctx context.Context, dataOnly bool) error {
 	}
 	var first error
 	for _, each := range files {
-		if err := each.sync(ctx, dataOnly); err != nil && first == nil {
+		if err := each.sync(dataOnly); err != nil && first == nil {
 			first = err
 		}
 	}
@@ -297,8 +297,8 @@ func (f *file) Sync(ctx context.Context, dataOnly bool) error {
 }
 
 // sync makes what was written through the handle durable. op is held.
-func (f *file) sync(ctx context.Context, dataOnly bool) error {
-	err := f.fsync(ctx, dataOnly)
+func (f *file) sync(dataOnly bool) error {
+	err := f.fsync(dataOnly)
 	if err != nil {
 		f.node.fs.verifier.Add(1)
 	}
@@ -308,14 +308,14 @@ func (f *file) sync(ctx context.Context, dataOnly bool) error {
 // fsync makes an FSYNC. Where there is none, the file system may still keep what
 // is written until a FLUSH, as it would be made when the file is closed. ENOTSUP is
 // what the library says then.
-func (f *file) fsync(ctx context.Context, dataOnly bool) error {
+func (f *file) fsync(dataOnly bool) error {
 	const fdatasync = 1 // FUSE_FSYNC_FDATASYNC
 	fs := f.node.fs
 	in := fuse.FsyncIn{InHeader: fs.header(f.cred, f.entry), Fh: f.fh}
 	if dataOnly {
 		in.FsyncFlags = fdatasync
 	}
-	err := fs.call(func() fuse.Status { return fs.raw.Fsync(cancel(ctx), &in) })
+	err := fs.call(func() fuse.Status { return fs.raw.Fsync(nil, &in) })
 	if err == notImplemented || err == vfs.ENOTSUP {
 		return f.flush()
 	}

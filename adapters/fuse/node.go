@@ -61,6 +61,10 @@ func (n *node) revive(ctx context.Context) (*held, error) {
 	return &held{n, n.fs.nodes.adopt(out, nil), ctx}, nil
 }
 
+// committed is the node for what follows a change, which stays whether the caller
+// has given up or not.
+func (h *held) committed() *held { return &held{h.node, h.entry, context.Background()} }
+
 func (h *held) release() { h.fs.nodes.release(h.entry) }
 
 // shared runs do while nobody changes the node.

@@ -94,7 +94,7 @@ func (h *held) apply(cred *vfs.Cred, set *vfs.SetAttr) error {
 		in.Valid, in.Fh = in.Valid|fuse.FATTR_FH, fh
 	}
 	var out fuse.AttrOut
-	if err := h.fs.call(func() fuse.Status { return h.fs.raw.SetAttr(cancel(h.ctx), &in, &out) }); err != nil {
+	if err := h.fs.call(func() fuse.Status { return h.fs.raw.SetAttr(nil, &in, &out) }); err != nil {
 		return gone(err)
 	}
 	h.changed()

@@ -55,16 +55,16 @@ func (f *file) seek(ctx context.Context, off int64, whence uint32) (int64, error
 }
 
 // Allocate implements vfs.Allocator.
-func (f *file) Allocate(ctx context.Context, off, length int64) error {
-	return f.fallocate(ctx, 0, off, length)
+func (f *file) Allocate(_ context.Context, off, length int64) error {
+	return f.fallocate(0, off, length)
 }
 
 // Deallocate implements vfs.Allocator.
-func (f *file) Deallocate(ctx context.Context, off, length int64) error {
-	return f.fallocate(ctx, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, length)
+func (f *file) Deallocate(_ context.Context, off, length int64) error {
+	return f.fallocate(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, length)
 }
 
-func (f *file) fallocate(ctx context.Context, mode uint32, off, length int64) error {
+func (f *file) fallocate(mode uint32, off, length int64) error {
 	switch {
 	case off < 0 || length <= 0:
 		return vfs.EINVAL
@@ -78,10 +78,10 @@ func (f *file) fallocate(ctx context.Context, mode uint32, off, length int64) er
 	defer f.entry.op.Unlock()
 	fs := f.node.fs
 	in := fuse.FallocateIn{InHeader: fs.header(f.cred, f.entry), Fh: f.fh, Offset: uint64(off), Length: uint64(length), Mode: mode}
-	if err := fs.call(func() fuse.Status { return fs.raw.Fallocate(cancel(ctx), &in) }); err != nil {
+	if err := fs.call(func() fuse.Status { return fs.raw.Fallocate(nil, &in) }); err != nil {
 		return gone(err)
 	}
-	f.written(ctx)
+	f.written()
 	return nil
 }
 
@@ -106,14 +106,14 @@ func (f *file) CopyRange(ctx context.Context, srcOff int64, to vfs.File, dstOff,
 		return 0, err
 	}
 	length = min(length, copyMost)
-	n, err = f.copyInside(ctx, srcOff, dst, dstOff, length)
+	n, err = f.copyInside(srcOff, dst, dstOff, length)
 	if n == 0 && (err == notImplemented || err == vfs.ENOTSUP || err == vfs.EXDEV) {
 		return f.copyThrough(ctx, srcOff, dst, dstOff, length)
 	}
 	return n, err
 }
 
-func (f *file) copyInside(ctx context.Context, srcOff int64, dst *file, dstOff, length int64) (int64, error) {
+func (f *file) copyInside(srcOff int64, dst *file, dstOff, length int64) (int64, error) {
 	dst.entry.op.Lock()
 	defer dst.entry.op.Unlock()
 	fs := f.node.fs
@@ -123,7 +123,7 @@ func (f *file) copyInside(ctx context.Context, srcOff int64, dst *file, dstOff, 
 	}
 	var n uint32
 	err := fs.call(func() (code fuse.Status) {
-		n, code = fs.raw.CopyFileRange(cancel(ctx), &in)
+		n, code = fs.raw.CopyFileRange(nil, &in)
 		return code
 	})
 	if err == nil && int64(n) > length {
@@ -133,7 +133,7 @@ func (f *file) copyInside(ctx context.Context, srcOff int64, dst *file, dstOff, 
 		return 0, err
 	}
 	if n > 0 {
-		dst.written(ctx)
+		dst.written()
 	}
 	return int64(n), nil
 }
