@@ -41,7 +41,9 @@ func (h *held) expect(cred *vfs.Cred, name string, typ vfs.FileType, set *vfs.Se
 	return b, h.decide(b, typ)
 }
 
-// decide finds the owner and the mode (inode(7), open(2)).
+// decide finds the owner and the mode (inode(7), open(2)). What the caller may ask
+// for is checked whoever judges permissions: no call that makes a node tells the
+// file system of the owner.
 func (h *held) decide(b *birth, typ vfs.FileType) error {
 	a := vfs.Attr{Type: typ, UID: b.cred.UID, GID: b.cred.GID}
 	if b.dir.Mode&vfs.ModeSetGID != 0 {
@@ -50,9 +52,8 @@ func (h *held) decide(b *birth, typ vfs.FileType) error {
 	if b.set.Has(vfs.SetSize) && b.set.Size != 0 {
 		return vfs.EINVAL
 	}
-	who := h.fs.judge(b.cred)
 	if b.set != nil {
-		if err := maySet(who, &a, b.set); err != nil {
+		if err := maySet(b.cred, &a, b.set); err != nil {
 			return err
 		}
 	}
@@ -64,7 +65,7 @@ func (h *held) decide(b *birth, typ vfs.FileType) error {
 	}
 	if b.set.Has(vfs.SetMode) {
 		a.Mode = b.set.Mode & permBits
-		if typ != vfs.TypeDirectory && who.UID != 0 && !who.InGroup(a.GID) {
+		if typ != vfs.TypeDirectory && b.cred.UID != 0 && !b.cred.InGroup(a.GID) {
 			a.Mode &^= vfs.ModeSetGID
 		}
 	}
@@ -99,24 +100,55 @@ func (h *held) finish(b *birth) error {
 	if err != nil {
 		return err
 	}
+	want := h.destined(b, &a)
 	var set vfs.SetAttr
 	if b.set != nil {
 		set = *b.set
 		set.Set &= vfs.SetAtime | vfs.SetMtime | vfs.SetAtimeNow | vfs.SetMtimeNow
 	}
 	if !h.fs.opt.SingleUser {
-		if a.UID != b.attr.UID {
-			set.Set, set.UID = set.Set|vfs.SetUID, b.attr.UID
+		if a.UID != want.UID {
+			set.Set, set.UID = set.Set|vfs.SetUID, want.UID
 		}
-		if a.GID != b.attr.GID {
-			set.Set, set.GID = set.Set|vfs.SetGID, b.attr.GID
+		if a.GID != want.GID {
+			set.Set, set.GID = set.Set|vfs.SetGID, want.GID
 		}
+	}
+	who := vfs.Root // also for times, where the verifier of an exclusive create may be
+	if h.fs.opt.OwnPermissions && set.Has(vfs.SetUID|vfs.SetGID) {
+		who = b.cred
 	}
 	// A change of the owner drops set-id bits, so the mode goes with it.
-	if b.attr.Type != vfs.TypeSymlink && (a.Mode != b.attr.Mode || set.Has(vfs.SetUID|vfs.SetGID)) {
-		set.Set, set.Mode = set.Set|vfs.SetMode, b.attr.Mode
+	if want.Type != vfs.TypeSymlink && (a.Mode != want.Mode || set.Has(vfs.SetUID|vfs.SetGID)) {
+		set.Set, set.Mode = set.Set|vfs.SetMode, want.Mode
 	}
-	return h.set(vfs.Root, &a, &set)
+	return h.set(who, &a, &set)
+}
+
+// destined returns the owner and mode that a new node is to have, which has those
+// in a. A file system that judges permissions has decided on the mode, and on an
+// owner that was not asked for. Only root makes set-id files of others, though.
+func (h *held) destined(b *birth, a *vfs.Attr) vfs.Attr {
+	want := b.attr
+	if !h.fs.opt.OwnPermissions {
+		return want
+	}
+	want.Mode = a.Mode
+	if !b.set.Has(vfs.SetUID) {
+		want.UID = a.UID
+	}
+	if !b.set.Has(vfs.SetGID) {
+		want.GID = a.GID
+	}
+	if b.cred.UID != 0 && want.Type != vfs.TypeDirectory {
+		if want.UID != b.cred.UID {
+			want.Mode &^= vfs.ModeSetUID
+		}
+		if !b.cred.InGroup(want.GID) {
+			want.Mode &^= vfs.ModeSetGID
+		}
+	}
+	return want
 }
 
 // undo removes what was just made.

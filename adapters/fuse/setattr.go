@@ -47,10 +47,11 @@ func (h *held) truncate(cred *vfs.Cred, a *vfs.Attr, size uint64) error {
 	return h.dropSetID(cred, a)
 }
 
-// dropSetID takes the set-id bits away when others than root change the data.
+// dropSetID takes the set-id bits away when others than root change the data. The
+// kernel does so whoever judges permissions.
 func (h *held) dropSetID(cred *vfs.Cred, a *vfs.Attr) error {
 	const bits = vfs.ModeSetUID | vfs.ModeSetGID
-	if h.fs.judge(cred).UID == 0 || a.Mode&bits == 0 {
+	if h.fs.as(cred).UID == 0 || a.Mode&bits == 0 {
 		return nil
 	}
 	a.Mode &^= bits
