@@ -3,6 +3,7 @@ package p9
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -101,6 +102,25 @@ func (r *request) dispatch() error {
 	if r.s.msize.Load() == 0 && r.typ != tversion {
 		return vfs.EINVAL
 	}
+	return r.execute()
+}
+
+// execute runs the operation. One that panics, as a file system's code may, fails
+// with EIO, and nothing else does. But memory of the guest that is gone is for the
+// device to see to: see transport.Request.
+func (r *request) execute() (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if _, fault := p.(interface{ Addr() uintptr }); fault && r.guest != nil {
+			panic(p)
+		}
+		r.s.srv.cfg.Log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("client", r.s.peer).
+			Uint8("message", uint8(r.typ)).Msg("a request failed by a mistake in this program")
+		err = vfs.EIO
+	}()
 	return operations[r.typ].serve(r)
 }
 
