@@ -104,6 +104,39 @@ func TestLastingNodesAreFoundAfterARestart(t *testing.T) {
 	}
 }
 
+// After a restart nobody has looked up what is above a directory.
+func TestRenameKnowsWhatIsAboveADirectoryAfterARestart(t *testing.T) {
+	f, _ := startExported(t)
+	dir, err := f.Root().Lookup(t.Context(), vfs.Root, "dir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := dir.Lookup(t.Context(), vfs.Root, "sub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	f, raw := startExported(t)
+	found, err := f.Resolve(t.Context(), sub.Handle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Root().Rename(t.Context(), vfs.Root, "dir", found, "x", 0); vfs.ErrnoOf(err) != vfs.EINVAL {
+		t.Errorf("a directory is moved below itself: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for id, n := range raw.known {
+		if n != 0 && id != 1 {
+			t.Errorf("%d lookups of %d were not forgotten", n, id)
+		}
+	}
+}
+
 func TestDirectoriesAreListedWithoutOpendirAndReaddirplus(t *testing.T) {
 	f, _ := startExported(t)
 	defer f.Close()

@@ -41,6 +41,11 @@ func (n *node) Rename(ctx context.Context, cred *vfs.Cred, oldName string, newDi
 	if r.to, err = dst.hold(ctx); err != nil {
 		return from, to, err
 	}
+	for _, dir := range []*held{r.from, r.to} {
+		if err := dir.climb(); err != nil {
+			return from, to, err
+		}
+	}
 	defer r.lock()()
 	if err := r.find(); err != nil {
 		return from, to, err
@@ -74,6 +79,33 @@ func (r *renaming) release() {
 			h.release()
 		}
 	}
+}
+
+// climb has the table know all directories above one. Of one that was found by its
+// handle it does not know any, and then takes a directory for none that is above:
+// in which order to lock, and what may not be moved, depends on that.
+func (h *held) climb() error {
+	if !h.fs.opt.LastingIDs {
+		return nil // all have been looked up from above
+	}
+	nodes := h.fs.nodes
+	for !nodes.within(h.entry, nodes.root) {
+		top := &held{h.node, nodes.top(h.entry), h.ctx}
+		top.op.RLock()
+		up, err := top.up(vfs.Root)
+		top.op.RUnlock()
+		if err == nil {
+			if !nodes.within(top.entry, up) {
+				err = errBroken // above itself
+			}
+			nodes.release(up)
+		}
+		top.release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lock takes the locks of the directories, that of one above the other first.

@@ -197,6 +197,17 @@ func (t *table) within(dir, e *entry) bool {
 	return t.above(e, dir)
 }
 
+// top returns the highest directory that is known above one, or that, in use.
+func (t *table) top(e *entry) *entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for e.parent != nil {
+		e = e.parent
+	}
+	t.pin(e)
+	return e
+}
+
 // moved notes where a directory is now.
 func (t *table) moved(e, dir *entry) {
 	t.mu.Lock()
