@@ -30,6 +30,7 @@ type body struct {
 	file     billy.File
 	reads    bool // file is open for reading
 	writes   bool // file is open for writing
+	wrote    bool // something was written through file
 	unsynced bool // something was written since the last Sync
 	lost     error
 
@@ -43,7 +44,14 @@ type files struct {
 	mu    sync.Mutex
 	byIno map[uint64]*body
 	open  list.List // of bodies whose file is open, the one opened longest ago first
+
+	// unsynced has nodes without a body that were written since the last Sync, if
+	// their files have one: whoever opens the node next may ask for it.
+	unsynced map[uint64]struct{}
 }
+
+// maxUnsynced bounds files.unsynced: nodes beyond are synced when they are closed.
+const maxUnsynced = 1 << 16
 
 // acquire opens a body once more. The tree is locked, so that nobody removes
 // the node in between.
@@ -52,7 +60,9 @@ func (f *FS) acquire(ino uint64) *body {
 	defer f.files.mu.Unlock()
 	b := f.files.byIno[ino]
 	if b == nil {
-		b = &body{fs: f, ino: ino}
+		_, unsynced := f.files.unsynced[ino]
+		delete(f.files.unsynced, ino)
+		b = &body{fs: f, ino: ino, unsynced: unsynced}
 		b.size.Store(-1)
 		f.files.byIno[ino] = b
 	}
@@ -63,34 +73,51 @@ func (f *FS) acquire(ino uint64) *body {
 // release is what acquire asks for in the end. The tree is not locked. What it
 // returns is what went wrong with writes that nobody was told of.
 func (f *FS) release(b *body) error {
-	if !b.leave() {
+	last, full := b.leave()
+	if !last {
 		return nil
+	}
+	if full {
+		_ = b.sync() // what fails is in b.lost
 	}
 	b.mu.Lock()
 	b.shut()
-	err := b.lost
+	err, unsynced := b.lost, b.unsynced && b.lost == nil
 	b.mu.Unlock()
-	f.files.discard(b)
+	f.files.discard(b, unsynced)
 	return errors.Join(err, f.bury(b.ino))
 }
 
-// leave reports whether it was the last one's. The body stays to be found until
-// its file is closed, so that no other file is opened beside it.
-func (b *body) leave() bool {
+// leave reports whether it was the last one's, and whether no more nodes can wait
+// for a Sync. The body stays to be found until its file is closed, so that no other
+// file is opened beside it.
+func (b *body) leave() (last, full bool) {
 	fl := &b.fs.files
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	b.opens--
-	return b.opens == 0
+	return b.opens == 0, len(fl.unsynced) >= maxUnsynced
 }
 
-// discard takes a body away unless it was opened again.
-func (fl *files) discard(b *body) {
+// discard takes a body away unless it was opened again, and remembers if it was
+// not synced.
+func (fl *files) discard(b *body, unsynced bool) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if b.opens == 0 && fl.byIno[b.ino] == b {
-		delete(fl.byIno, b.ino)
+	if b.opens > 0 || fl.byIno[b.ino] != b {
+		return
 	}
+	delete(fl.byIno, b.ino)
+	if unsynced {
+		fl.unsynced[b.ino] = struct{}{}
+	}
+}
+
+// forget is for a node that is removed.
+func (fl *files) forget(ino uint64) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	delete(fl.unsynced, ino)
 }
 
 // find returns the body of a node, nil if it has none, and whether somebody has
@@ -137,7 +164,7 @@ func (fl *files) closeAll() error {
 
 // adopt takes a file that was just opened. mu is held.
 func (b *body) adopt(file billy.File, reads, writes bool) {
-	b.file, b.reads, b.writes = file, reads, writes
+	b.file, b.reads, b.writes, b.wrote = file, reads, writes, false
 	fl := &b.fs.files
 	fl.mu.Lock()
 	b.entry = fl.open.PushBack(b)
@@ -156,12 +183,14 @@ func (b *body) adopt(file billy.File, reads, writes bool) {
 }
 
 // shut closes the file. For a file system that writes when a file is closed
-// this is where that fails: what was written is lost then, which the next Sync
-// or Close tells. mu is held.
+// this is where that fails: what was written is lost then, whatever a Sync may
+// have said, which the next Sync or Close tells. Where files have no Sync, to
+// close them is what there is. mu is held.
 func (b *body) shut() {
 	if b.file == nil {
 		return
 	}
+	_, syncer := b.file.(Syncer)
 	err := b.file.Close()
 	b.file = nil
 	b.size.Store(-1)
@@ -169,8 +198,11 @@ func (b *body) shut() {
 	fl.mu.Lock()
 	fl.open.Remove(b.entry)
 	fl.mu.Unlock()
-	if err != nil && b.unsynced {
+	switch {
+	case err != nil && (b.wrote || b.unsynced):
 		b.lose(err)
+	case err == nil && !syncer:
+		b.unsynced = false
 	}
 }
 
@@ -293,7 +325,7 @@ func (b *body) writeAt(file billy.File, p []byte, off int64) (n int, err error) 
 		err = io.ErrShortWrite
 	}
 	if n > 0 {
-		b.unsynced = true
+		b.wrote, b.unsynced = true, true
 		b.size.Store(max(b.size.Load(), off+int64(n)))
 	}
 	return n, errnoOf(err)
@@ -302,7 +334,7 @@ func (b *body) writeAt(file billy.File, p []byte, off int64) (n int, err error) 
 func (b *body) truncate(file billy.File, size int64) error {
 	err := file.Truncate(size)
 	if err == nil {
-		b.unsynced = true
+		b.wrote, b.unsynced = true, true
 		b.size.Store(size)
 	}
 	return errnoOf(err)
@@ -320,9 +352,6 @@ func (b *body) sync() error {
 		s, ok := file.(Syncer)
 		if !ok {
 			b.shut()
-			if b.lost == nil {
-				b.unsynced = false
-			}
 			return b.lost
 		}
 		if err := s.Sync(); err != nil {

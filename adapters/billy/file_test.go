@@ -230,3 +230,45 @@ func TestNodesThatNobodyNamesAreForgotten(t *testing.T) {
 	}
 	holds(t, lookup(t, fs.Root(), "bare"), "x")
 }
+
+// A COMMIT opens the file anew, and fsync(2) is for what others have written, too.
+func TestSyncIsForWhatWasWrittenBeforeTheLastClose(t *testing.T) {
+	under := &counted{plain: newPlain(), syncing: true}
+	fs := started(t, under, billy.Options{})
+	n, f := create(t, fs.Root(), "file", "content")
+	check(t, f.Close())
+	syncs := func() int32 {
+		before := under.syncs.Load()
+		f, err := n.Open(ctx, vfs.Root, vfs.OpenWrite|vfs.OpenReclaim)
+		check(t, err)
+		check(t, f.Sync(ctx, true))
+		check(t, f.Close())
+		return under.syncs.Load() - before
+	}
+	if n := syncs(); n != 1 {
+		t.Errorf("what was written is synced %d times", n)
+	}
+	if n := syncs(); n != 0 {
+		t.Errorf("what was synced is synced %d times more", n)
+	}
+	check(t, n.SetAttr(ctx, vfs.Root, &vfs.SetAttr{Set: vfs.SetSize, Size: 3}))
+	if n := syncs(); n != 1 {
+		t.Errorf("a new size is synced %d times", n)
+	}
+}
+
+// So it is with files whose Sync does nothing and whose Close sends them away.
+func TestCloseThatFailsAfterASyncIsALossToo(t *testing.T) {
+	under := &counted{plain: newPlain(), syncing: true}
+	fs := started(t, under, billy.Options{})
+	_, f := create(t, fs.Root(), "file", "content")
+	check(t, f.Sync(ctx, true))
+	before := fs.WriteVerifier()
+	under.broken.Store(true)
+	if err := f.Close(); vfs.ErrnoOf(err) != vfs.ENOSPC {
+		t.Errorf("Close: %v", err)
+	}
+	if fs.WriteVerifier() == before {
+		t.Error("the verifier says that nothing was lost")
+	}
+}

@@ -102,7 +102,7 @@ func New(under billy.Filesystem, opt Options) (*FS, error) {
 		f.opt.Clock = time.Now
 	}
 	f.can.readOnly = f.can.readOnly || opt.ReadOnly
-	f.files.byIno = make(map[uint64]*body)
+	f.files.byIno, f.files.unsynced = make(map[uint64]*body), make(map[uint64]struct{})
 	f.lists.byDir = make(map[uint64]*listing)
 	var random [8]byte
 	rand.Read(random[:]) // never fails

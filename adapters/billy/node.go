@@ -69,6 +69,7 @@ func (n *node) lstat(p place) (os.FileInfo, error) {
 
 // forget takes away what is known of a node that the file system has no more.
 func (f *FS) forget(ino uint64) error {
+	f.files.forget(ino)
 	return f.names.Update(func(tx *index.Tx) error {
 		r, err := tx.Node(ino)
 		if errors.Is(err, index.ErrUnknown) || ino == index.Root {

@@ -135,6 +135,7 @@ func (f *FS) unname(tx *index.Tx, at index.Name, removed bool) error {
 	f.lists.remove(at.Dir, e.Cookie)
 	tx.Unname(r, at)
 	if len(r.Names) == 0 && !removed {
+		f.files.forget(r.Ino)
 		return tx.Forget(r)
 	}
 	r.Removed = removed
