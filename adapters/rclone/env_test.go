@@ -139,12 +139,12 @@ func (o *objects) get(t testing.TB, key string) (string, bool) {
 // eventually waits for what happens in the background.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if is() {
 			return
 		}
 	}
-	t.Fatalf("not in two minutes: %s", what)
+	t.Fatalf("not in five minutes: %s", what)
 }
 
 // journal is a log that tests read.

@@ -44,7 +44,7 @@ func TestGuestWorksInABucketAndTheApplianceIsKilled(t *testing.T) {
 		echo more >>dir/kept`)
 	g.Run(t, `mkdir /mnt/9p && mount -t 9p -o trans=tcp,port=564,version=9p2000.L,aname=bucket `+srv.IP()+` /mnt/9p
 		tail -n 1 /mnt/9p/dir/kept | grep -x more`)
-	end := time.Now().Add(2 * time.Minute)
+	end := time.Now().Add(5 * time.Minute)
 	for time.Now().Before(end) {
 		if got, ok := o.get(t, "dir/kept"); ok && strings.HasSuffix(got, "200000\nmore\n") {
 			return
