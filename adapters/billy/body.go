@@ -80,12 +80,17 @@ func (f *FS) release(b *body) error {
 	if full {
 		_ = b.sync() // what fails is in b.lost
 	}
+	return errors.Join(b.end(), f.bury(b.ino))
+}
+
+// end closes the file for good, and takes the body away before anybody can write
+// to it again: what is remembered of it would not know of that.
+func (b *body) end() error {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.shut()
-	err, unsynced := b.lost, b.unsynced && b.lost == nil
-	b.mu.Unlock()
-	f.files.discard(b, unsynced)
-	return errors.Join(err, f.bury(b.ino))
+	b.fs.files.discard(b)
+	return b.lost
 }
 
 // leave reports whether it was the last one's, and whether no more nodes can wait
@@ -100,15 +105,15 @@ func (b *body) leave() (last, full bool) {
 }
 
 // discard takes a body away unless it was opened again, and remembers if it was
-// not synced.
-func (fl *files) discard(b *body, unsynced bool) {
+// not synced. Its mu is held.
+func (fl *files) discard(b *body) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if b.opens > 0 || fl.byIno[b.ino] != b {
 		return
 	}
 	delete(fl.byIno, b.ino)
-	if unsynced {
+	if b.unsynced && b.lost == nil {
 		fl.unsynced[b.ino] = struct{}{}
 	}
 }
@@ -184,8 +189,8 @@ func (b *body) adopt(file billy.File, reads, writes bool) {
 
 // shut closes the file. For a file system that writes when a file is closed
 // this is where that fails: what was written is lost then, whatever a Sync may
-// have said, which the next Sync or Close tells. Where files have no Sync, to
-// close them is what there is. mu is held.
+// have said, which the next Sync or Close tells. Where files that are open for
+// writing have no Sync, to close them is what there is. mu is held.
 func (b *body) shut() {
 	if b.file == nil {
 		return
@@ -201,7 +206,7 @@ func (b *body) shut() {
 	switch {
 	case err != nil && (b.wrote || b.unsynced):
 		b.lose(err)
-	case err == nil && !syncer:
+	case err == nil && !syncer && b.writes:
 		b.unsynced = false
 	}
 }

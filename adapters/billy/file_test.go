@@ -272,3 +272,29 @@ func TestCloseThatFailsAfterASyncIsALossToo(t *testing.T) {
 		t.Error("the verifier says that nothing was lost")
 	}
 }
+
+// halfSynced has Sync only on files that are open for writing.
+type halfSynced struct{ *counted }
+
+func (h halfSynced) OpenFile(name string, flag int, perm os.FileMode) (gobilly.File, error) {
+	f, err := h.counted.OpenFile(name, flag, perm)
+	if s, ok := f.(syncedFile); ok && flag&(os.O_WRONLY|os.O_RDWR) == 0 {
+		return s.countedFile, err
+	}
+	return f, err
+}
+
+// That a file without Sync is closed says nothing of what went through another.
+func TestAReaderThatClosesSyncsNothing(t *testing.T) {
+	under := &counted{plain: newPlain(), syncing: true}
+	fs := started(t, halfSynced{under}, billy.Options{})
+	n := file(t, fs.Root(), "file", "content")
+	holds(t, n, "content")
+	f, err := n.Open(ctx, vfs.Root, vfs.OpenWrite)
+	check(t, err)
+	check(t, f.Sync(ctx, true))
+	check(t, f.Close())
+	if n := under.syncs.Load(); n != 1 {
+		t.Errorf("what was written is synced %d times", n)
+	}
+}
