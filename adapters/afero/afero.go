@@ -7,11 +7,13 @@
 // What afero has no words for, package billy keeps in its state or does without,
 // as for any billy file system: numbers of files, owners and modes, hard links,
 // extended attributes, special files, free space. Symbolic links are there if the
-// afero.Fs is an afero.Symlinker.
+// afero.Fs is an afero.Symlinker. Files that are not *os.File are synced by Sync
+// and Close.
 package afero
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path"
 	"slices"
@@ -55,7 +57,7 @@ func (f *filesystem) OpenFile(name string, flag int, perm os.FileMode) (billy.Fi
 	if err != nil {
 		return nil, err
 	}
-	return opened{file, name}, nil
+	return open(file, name, flag&(os.O_WRONLY|os.O_RDWR) != 0), nil
 }
 
 func (f *filesystem) Stat(name string) (os.FileInfo, error) { return f.under.Stat(f.path(name)) }
@@ -71,7 +73,7 @@ func (f *filesystem) TempFile(dir, prefix string) (billy.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return opened{file, path.Join(dir, path.Base(file.Name()))}, nil
+	return open(file, path.Join(dir, path.Base(file.Name())), true), nil
 }
 
 func (f *filesystem) ReadDir(name string) ([]os.FileInfo, error) {
@@ -138,10 +140,33 @@ func (f *filesystem) Capabilities() billy.Capability {
 	return billy.DefaultCapabilities &^ billy.LockCapability
 }
 
-// opened is an afero.File by its name in the billy file system. It implements
-// billy.File, io.WriterAt and adapters/billy.Syncer.
+// open is an afero.File by its name in the billy file system. Every afero.File has
+// Sync, but of one that is not the kernel's nobody knows whether Sync or Close is
+// what sends the data away: it gets both at each sync.
+func open(file afero.File, name string, writes bool) billy.File {
+	o := opened{file, name}
+	if local, ok := file.(*os.File); ok {
+		return synced{o, local}
+	}
+	if writes {
+		return sent{o, file}
+	}
+	return o
+}
+
+// unsynced is what an afero.File has but for Sync.
+type unsynced interface {
+	io.ReadWriteSeeker
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+}
+
+// opened is a file without Sync, which package billy closes, and opens again, to
+// sync it. It implements billy.File and io.WriterAt.
 type opened struct {
-	afero.File
+	unsynced
 	name string
 }
 
@@ -151,9 +176,25 @@ func (o opened) Lock() error { return billy.ErrNotSupported }
 
 func (o opened) Unlock() error { return billy.ErrNotSupported }
 
+// synced is a file of the kernel. It implements adapters/billy.Syncer.
+type synced struct {
+	opened
+	file *os.File
+}
+
+func (s synced) Sync() error { return s.file.Sync() }
+
+// sent is any other that is open for writing.
+type sent struct {
+	opened
+	file afero.File
+}
+
+func (s sent) Close() error { return errors.Join(s.file.Sync(), s.file.Close()) }
+
 var (
 	_ billy.Filesystem = (*filesystem)(nil)
 	_ billy.Capable    = (*filesystem)(nil)
 	_ adapter.Mkdirer  = (*filesystem)(nil)
-	_ adapter.Syncer   = opened{}
+	_ adapter.Syncer   = synced{}
 )
