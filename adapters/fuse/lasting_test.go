@@ -65,22 +65,41 @@ func startExported(t *testing.T) (*fusefs.FS, exported) {
 	return f, raw
 }
 
-func TestLastingNodesAreFoundAfterARestart(t *testing.T) {
-	f, _ := startExported(t)
-	if f.Caps().Volatile {
-		t.Error("handles are said not to last")
-	}
+// lookedUp returns both directories, and closes the file system.
+func lookedUp(t *testing.T, f *fusefs.FS) (dir, sub vfs.Node) {
+	t.Helper()
 	dir, err := f.Root().Lookup(t.Context(), vfs.Root, "dir")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub, err := dir.Lookup(t.Context(), vfs.Root, "sub")
-	if err != nil {
+	if sub, err = dir.Lookup(t.Context(), vfs.Root, "sub"); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return dir, sub
+}
+
+// allForgotten closes the file system.
+func allForgotten(t *testing.T, f *fusefs.FS, raw exported) {
+	t.Helper()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for id, n := range raw.known {
+		if n != 0 && id != 1 {
+			t.Errorf("%d lookups of %d were not forgotten", n, id)
+		}
+	}
+}
+
+func TestLastingNodesAreFoundAfterARestart(t *testing.T) {
+	f, _ := startExported(t)
+	if f.Caps().Volatile {
+		t.Error("handles are said not to last")
+	}
+	dir, sub := lookedUp(t, f)
 
 	f, raw := startExported(t)
 	found, err := f.Resolve(t.Context(), sub.Handle())
@@ -94,30 +113,13 @@ func TestLastingNodesAreFoundAfterARestart(t *testing.T) {
 	if _, err := f.Resolve(t.Context(), append(sub.Handle()[:23:23], 8)); vfs.ErrnoOf(err) != vfs.ESTALE {
 		t.Errorf("of another generation: %v, want ESTALE", err)
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for id, n := range raw.known {
-		if n != 0 && id != 1 {
-			t.Errorf("%d lookups of %d were not forgotten", n, id)
-		}
-	}
+	allForgotten(t, f, raw)
 }
 
 // After a restart nobody has looked up what is above a directory.
 func TestRenameKnowsWhatIsAboveADirectoryAfterARestart(t *testing.T) {
 	f, _ := startExported(t)
-	dir, err := f.Root().Lookup(t.Context(), vfs.Root, "dir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub, err := dir.Lookup(t.Context(), vfs.Root, "sub")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_, sub := lookedUp(t, f)
 
 	f, raw := startExported(t)
 	found, err := f.Resolve(t.Context(), sub.Handle())
@@ -127,14 +129,7 @@ func TestRenameKnowsWhatIsAboveADirectoryAfterARestart(t *testing.T) {
 	if _, _, err := f.Root().Rename(t.Context(), vfs.Root, "dir", found, "x", 0); vfs.ErrnoOf(err) != vfs.EINVAL {
 		t.Errorf("a directory is moved below itself: %v", err)
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for id, n := range raw.known {
-		if n != 0 && id != 1 {
-			t.Errorf("%d lookups of %d were not forgotten", n, id)
-		}
-	}
+	allForgotten(t, f, raw)
 }
 
 func TestDirectoriesAreListedWithoutOpendirAndReaddirplus(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
 // wire is a server's end of a connection.
@@ -33,7 +35,7 @@ func (c *wire) take() (typ uint8, tag uint16, body []byte) {
 
 func (c *wire) greet(msize uint32) {
 	c.take()
-	c.Write(message9P(tversion+1, 0xffff, msize, "9P2000.L"))
+	c.Write(p9test.Message(tversion+1, 0xffff, msize, "9P2000.L"))
 }
 
 // rubbish runs a server of which each connection is served by one of the
@@ -76,9 +78,9 @@ func TestServerThatSendsRubbishEndsTheGuestsMount(t *testing.T) {
 		name, want string
 		answer     []byte
 	}{
-		{"unknown tag", "tag 9, which no request has", message9P(tread+1, 9)},
-		{"other type", "an answer of type 121 to a request of type 116", message9P(tclunk+1, 5)},
-		{"short size", "an answer of 6 bytes", append([]byte{6}, message9P(tread+1, 5)[1:]...)},
+		{"unknown tag", "tag 9, which no request has", p9test.Message(tread+1, 9)},
+		{"other type", "an answer of type 121 to a request of type 116", p9test.Message(tclunk+1, 5)},
+		{"short size", "an answer of 6 bytes", append([]byte{6}, p9test.Message(tread+1, 5)[1:]...)},
 		{"more than msize", "where at most 512000 are agreed", appendHeader(nil, testMsize+1, tread+1, 5)},
 		{"huge", "an answer of 4294967295 bytes", appendHeader(nil, 1<<32-1, tread+1, 5)},
 		{"end inside a message", "unexpected EOF", appendHeader(nil, 100, tread+1, 5)},
@@ -93,7 +95,7 @@ func TestServerThatSendsRubbishEndsTheGuestsMount(t *testing.T) {
 				w.Close()
 			})
 			for range 2 {
-				_, err := g.try(context.Background(), message9P(tread, 5, uint32(1), uint64(0), uint32(testMsize-11)))
+				_, err := g.try(context.Background(), p9test.Message(tread, 5, uint32(1), uint64(0), uint32(testMsize-11)))
 				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "9P server unix:///") {
 					t.Errorf("%v instead of %q", err, c.want)
 				}
@@ -105,9 +107,9 @@ func TestServerThatSendsRubbishEndsTheGuestsMount(t *testing.T) {
 func TestAnswerFitsTheGuestsRoom(t *testing.T) {
 	g := against(t, func(w *wire) {
 		w.take()
-		w.Write(message9P(tread+1, 5, make([]byte, 100)))
+		w.Write(p9test.Message(tread+1, 5, make([]byte, 100)))
 	})
-	_, err := g.do(context.Background(), [][]byte{message9P(tread, 5)}, [][]byte{make([]byte, 106)})
+	_, err := g.do(context.Background(), [][]byte{p9test.Message(tread, 5)}, [][]byte{make([]byte, 106)})
 	if err == nil || !strings.Contains(err.Error(), "room of 106") {
 		t.Error(err)
 	}
@@ -118,7 +120,7 @@ func TestRversionCannotRaiseMsize(t *testing.T) {
 		path := t.TempDir() + "/9p"
 		rubbish(t, path, func(c *wire) { c.greet(msize) })
 		g := newGuest(t, path, "")
-		if _, err := g.try(context.Background(), message9P(tversion, 0xffff, uint32(testMsize), "9P2000.L")); err == nil {
+		if _, err := g.try(context.Background(), p9test.Message(tversion, 0xffff, uint32(testMsize), "9P2000.L")); err == nil {
 			t.Errorf("msize %d is agreed on", msize)
 		}
 	}
@@ -136,7 +138,7 @@ func TestServerThatStallsInAMessageIsNotWaitedForForever(t *testing.T) {
 		g := newGuest(t, path, "")
 		g.limits.message = 300 * time.Millisecond
 		g.version()
-		if _, err := g.try(context.Background(), message9P(tread, 5)); err == nil || !strings.Contains(err.Error(), "timeout") {
+		if _, err := g.try(context.Background(), p9test.Message(tread, 5)); err == nil || !strings.Contains(err.Error(), "timeout") {
 			t.Errorf("answer of %d bytes: %v", size, err)
 		}
 	}
@@ -146,7 +148,7 @@ func TestServerThatStallsInAMessageIsNotWaitedForForever(t *testing.T) {
 const beyondBuffers = 16
 
 func longWrite(tag int) []byte {
-	return message9P(twrite, uint16(tag), uint32(1), uint64(0), uint32(400_000), make([]byte, 400_000))
+	return p9test.Message(twrite, uint16(tag), uint32(1), uint64(0), uint32(400_000), make([]byte, 400_000))
 }
 
 // Its machine may only be paused, and the guest's mount does not come back.
@@ -158,7 +160,7 @@ func TestServerThatStallsIsWaitedForWhileTheDeviceRuns(t *testing.T) {
 		time.Sleep(5 * limit)
 		for range beyondBuffers {
 			typ, tag, _ := c.take()
-			c.Write(message9P(typ+1, tag, uint32(400_000)))
+			c.Write(p9test.Message(typ+1, tag, uint32(400_000)))
 		}
 	})
 	g := newGuest(t, path, "")
@@ -222,7 +224,7 @@ func TestAllCallsEndWithTheConnection(t *testing.T) {
 	failed := make(chan error, calls)
 	for i := range calls {
 		go func() {
-			_, err := g.try(context.Background(), message9P(tread, uint16(i)))
+			_, err := g.try(context.Background(), p9test.Message(tread, uint16(i)))
 			failed <- err
 		}()
 	}
@@ -237,14 +239,14 @@ func TestAnswersComeInAnyOrder(t *testing.T) {
 	g := against(t, func(w *wire) {
 		_, first, _ := w.take()
 		_, second, _ := w.take()
-		w.Write(message9P(tread+1, second, uint32(second)))
-		w.Write(message9P(tread+1, first, uint32(first)))
+		w.Write(p9test.Message(tread+1, second, uint32(second)))
+		w.Write(p9test.Message(tread+1, first, uint32(first)))
 	})
 	done := make(chan struct{}, 2)
 	for _, tag := range []uint16{5, 6} {
 		go func() {
 			defer func() { done <- struct{}{} }()
-			if b, err := g.try(context.Background(), message9P(tread, tag)); err != nil || binary.LittleEndian.Uint32(b[headerSize:]) != uint32(tag) {
+			if b, err := g.try(context.Background(), p9test.Message(tread, tag)); err != nil || binary.LittleEndian.Uint32(b[headerSize:]) != uint32(tag) {
 				t.Errorf("tag %d: % x, %v", tag, b, err)
 			}
 		}()
@@ -263,10 +265,10 @@ func TestRflushEndsWhatItFlushes(t *testing.T) {
 		if typ != tflush || binary.LittleEndian.Uint16(body) != 5 {
 			t.Errorf("request %d with % x instead of a Tflush", typ, body)
 		}
-		w.Write(message9P(tflush+1, tag))
+		w.Write(p9test.Message(tflush+1, tag))
 	})
 	flushed := make(chan syscall.Errno)
-	go func() { flushed <- g.errno(message9P(tlock, 5)) }()
+	go func() { flushed <- g.errno(p9test.Message(tlock, 5)) }()
 	<-waiting
 	g.ask(tflush, 6, uint16(5))
 	if got := <-flushed; got != syscall.EINTR {
@@ -282,7 +284,7 @@ func TestRversionEndsWhatWasUnderWay(t *testing.T) {
 		w.greet(testMsize)
 	})
 	ended := make(chan syscall.Errno)
-	go func() { ended <- g.errno(message9P(tlock, 5)) }()
+	go func() { ended <- g.errno(p9test.Message(tlock, 5)) }()
 	<-waiting
 	g.version()
 	if got := <-ended; got != syscall.EINTR {
@@ -296,18 +298,18 @@ func TestGuestThatUsesATagTwiceIsNotServed(t *testing.T) {
 		w.take()
 		close(waiting)
 		_, tag, _ := w.take()
-		w.Write(message9P(tflush+1, tag))
+		w.Write(p9test.Message(tflush+1, tag))
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	first := make(chan struct{})
 	go func() {
 		defer close(first)
-		if b, err := g.try(ctx, message9P(tlock, 5)); err != nil || errnoOf(b) != syscall.EINTR {
+		if b, err := g.try(ctx, p9test.Message(tlock, 5)); err != nil || errnoOf(b) != syscall.EINTR {
 			t.Errorf("% x, %v", b, err)
 		}
 	}()
 	<-waiting
-	if _, err := g.try(context.Background(), message9P(tread, 5)); err == nil || !strings.Contains(err.Error(), "tag 5 twice") {
+	if _, err := g.try(context.Background(), p9test.Message(tread, 5)); err == nil || !strings.Contains(err.Error(), "tag 5 twice") {
 		t.Error(err)
 	}
 	stop() // as the device does then
@@ -328,16 +330,16 @@ func TestServerThatIgnoresTflushDoesNotKeepTheDeviceFromStopping(t *testing.T) {
 	g.version()
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { <-waiting; cancel() }()
-	if _, err := g.try(ctx, message9P(tlock, 5)); err == nil {
+	if _, err := g.try(ctx, p9test.Message(tlock, 5)); err == nil {
 		t.Error("the request is answered")
 	}
 }
 
 // What the guest does to a message while it is read does not move its end.
 func TestDataIsSentFromTheGuestsMemoryAndTheRestIsNot(t *testing.T) {
-	small := message9P(twrite, 1, make([]byte, 100))
-	large := message9P(twrite, 1, make([]byte, 50_000))
-	other := message9P(tread, 1, make([]byte, 50_000))
+	small := p9test.Message(twrite, 1, make([]byte, 100))
+	large := p9test.Message(twrite, 1, make([]byte, 50_000))
+	other := p9test.Message(tread, 1, make([]byte, 50_000))
 	for _, c := range []struct {
 		m     []byte
 		front int

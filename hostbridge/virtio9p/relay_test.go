@@ -16,11 +16,8 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"github.com/fsva/fsva/adapters/mem"
-	"github.com/fsva/fsva/server/p9"
+	"github.com/fsva/fsva/server/p9/p9test"
 	"github.com/fsva/fsva/server/p9/virtio"
-	"github.com/fsva/fsva/vfs/export"
-	"github.com/fsva/fsva/vfs/lock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,15 +27,7 @@ var _ virtio.Channel = (*Channel)(nil)
 // appliance serves an export "data" on a Unix socket.
 func appliance(t testing.TB) (path string) {
 	t.Helper()
-	spec, err := export.Parse("data=mem:,squash=none")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := export.NewTable([]*export.Export{export.New(1, spec, mem.New(mem.Options{}))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := p9.New(p9.Config{Exports: table, Locks: lock.NewTable(), Log: zerolog.Nop()})
+	srv := p9test.NewServer(t)
 	path = filepath.Join(t.TempDir(), "9p")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -49,9 +38,6 @@ func appliance(t testing.TB) (path string) {
 	go func() { served <- srv.Serve(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := srv.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
 		<-served
 	})
 	return path
@@ -87,25 +73,6 @@ func pages(b []byte) (pieces [][]byte) {
 	return append(pieces, b)
 }
 
-func message9P(typ uint8, tag uint16, fields ...any) []byte {
-	b := appendHeader(nil, 0, typ, tag)
-	for _, f := range fields {
-		switch f := f.(type) {
-		case string:
-			b = append(binary.LittleEndian.AppendUint16(b, uint16(len(f))), f...)
-		case []byte:
-			b = append(b, f...)
-		default:
-			var err error
-			if b, err = binary.Append(b, binary.LittleEndian, f); err != nil {
-				panic(err)
-			}
-		}
-	}
-	binary.LittleEndian.PutUint32(b, uint32(len(b)))
-	return b
-}
-
 const (
 	testMsize = 512000
 	noFID     = ^uint32(0)
@@ -134,7 +101,7 @@ func (g *guest) try(ctx context.Context, m []byte) ([]byte, error) {
 // the right type.
 func (g *guest) ask(typ uint8, tag uint16, fields ...any) []byte {
 	g.t.Helper()
-	b, err := g.try(context.Background(), message9P(typ, tag, fields...))
+	b, err := g.try(context.Background(), p9test.Message(typ, tag, fields...))
 	if err != nil {
 		g.t.Fatalf("request %d: %v", typ, err)
 	}
@@ -214,13 +181,13 @@ func TestGuestIsKeptToItsExport(t *testing.T) {
 	for aname, want := range map[string]syscall.Errno{"data": 0, "/data": 0, "": 0, "/": 0, "dat": syscall.EACCES, "other": syscall.EACCES} {
 		g := newGuest(t, path, "data")
 		g.version()
-		if got := g.errno(message9P(tattach, 0, uint32(0), noFID, "root", aname, uint32(0))); got != want {
+		if got := g.errno(p9test.Message(tattach, 0, uint32(0), noFID, "root", aname, uint32(0))); got != want {
 			t.Errorf("%q: %v instead of %v", aname, got, want)
 		}
 	}
 	g := newGuest(t, path, "data")
 	g.version()
-	for _, m := range [][]byte{message9P(tattach, 0), message9P(tattach, 0, uint32(0), noFID, uint16(9)), message9P(tattach, 0, uint32(0), noFID, "root", uint16(9))} {
+	for _, m := range [][]byte{p9test.Message(tattach, 0), p9test.Message(tattach, 0, uint32(0), noFID, uint16(9)), p9test.Message(tattach, 0, uint32(0), noFID, "root", uint16(9))} {
 		if got := g.errno(m); got != syscall.EINVAL {
 			t.Errorf("% x: %v", m, got)
 		}
@@ -230,7 +197,7 @@ func TestGuestIsKeptToItsExport(t *testing.T) {
 func TestOtherExportsAreTheServersToRefuse(t *testing.T) {
 	g := newGuest(t, appliance(t), "")
 	g.version()
-	if got := g.errno(message9P(tattach, 0, uint32(0), noFID, "root", "other", uint32(0))); got != syscall.ENOENT {
+	if got := g.errno(p9test.Message(tattach, 0, uint32(0), noFID, "root", "other", uint32(0))); got != syscall.ENOENT {
 		t.Error(got)
 	}
 }
@@ -239,11 +206,11 @@ func TestMountFailsWhileTheServerIsAwayAndWorksLater(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "9p")
 	g := newGuest(t, path, "")
 	g.limits.dial = 0
-	greeting := message9P(tversion, 0xffff, uint32(testMsize), "9P2000.L")
+	greeting := p9test.Message(tversion, 0xffff, uint32(testMsize), "9P2000.L")
 	if got := g.errno(greeting); got != syscall.EIO {
 		t.Errorf("Tversion: %v", got)
 	}
-	if got := g.errno(message9P(tclunk, 1, uint32(0))); got != syscall.EPROTO {
+	if got := g.errno(p9test.Message(tclunk, 1, uint32(0))); got != syscall.EPROTO {
 		t.Errorf("before Tversion: %v", got)
 	}
 	if lines := strings.Split(strings.TrimSpace(g.log.String()), "\n"); len(lines) != 1 ||
@@ -265,7 +232,7 @@ func TestTversionConnectsAnew(t *testing.T) {
 	g := newGuest(t, path, "")
 	g.version()
 	<-served
-	if _, err := g.try(context.Background(), message9P(tclunk, 1, uint32(0))); err == nil {
+	if _, err := g.try(context.Background(), p9test.Message(tclunk, 1, uint32(0))); err == nil {
 		t.Error("a request of a mount that is gone is answered")
 	}
 	g.version()
@@ -274,12 +241,12 @@ func TestTversionConnectsAnew(t *testing.T) {
 
 func TestRequestsThatBreakTheRulesReachNobody(t *testing.T) {
 	g := newGuest(t, appliance(t), "")
-	for _, m := range [][]byte{nil, {7, 0, 0}, message9P(tversion, 1, make([]byte, firstMsize)), append([]byte{200}, message9P(tclunk, 1)[1:]...), append([]byte{6}, message9P(tclunk, 1)[1:]...)} {
+	for _, m := range [][]byte{nil, {7, 0, 0}, p9test.Message(tversion, 1, make([]byte, firstMsize)), append([]byte{200}, p9test.Message(tclunk, 1)[1:]...), append([]byte{6}, p9test.Message(tclunk, 1)[1:]...)} {
 		if _, err := g.try(context.Background(), m); err == nil {
 			t.Errorf("%d bytes are answered", len(m))
 		}
 	}
-	if _, err := g.do(context.Background(), [][]byte{message9P(tversion, 1, uint32(testMsize), "9P2000.L")}, [][]byte{make([]byte, rlerrorSize-1)}); err == nil {
+	if _, err := g.do(context.Background(), [][]byte{p9test.Message(tversion, 1, uint32(testMsize), "9P2000.L")}, [][]byte{make([]byte, rlerrorSize-1)}); err == nil {
 		t.Error("a request without room for an answer is answered")
 	}
 }
@@ -290,7 +257,7 @@ func TestLockIsGivenUpWhenTheDeviceStops(t *testing.T) {
 	b.limits.settle = time.Millisecond
 	a.mount()
 	lock := func(client string) []byte {
-		return message9P(tlock, 7, uint32(1), uint8(1), uint32(1), uint64(0), uint64(0), uint32(1), client)
+		return p9test.Message(tlock, 7, uint32(1), uint8(1), uint32(1), uint64(0), uint64(0), uint32(1), client)
 	}
 	if got := a.errno(lock("a")); got != 0 {
 		t.Fatal(got)

@@ -9,7 +9,6 @@ import (
 	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva/tests/nfs41"
 	"github.com/fsva/fsva/vfs"
-	"github.com/fsva/fsva/vfs/export"
 	"github.com/fsva/fsva/vfs/vfstest"
 )
 
@@ -71,11 +70,5 @@ func TestPanicFailsItsOperationAlone(t *testing.T) {
 	other := r.mount(nfs41.Config{})
 	other.open(&nfs41.Open{Access: nfs41.ShareBoth, Owner: []byte("o"), Name: "held"})
 
-	data, src := r.table.ByName("data"), r.table.ByName("src")
-	if err := r.table.Replace([]*export.Export{src}); err != nil {
-		t.Fatal(err)
-	}
-	idle := data.Retire()
-	r.server.Clients().Revoke(t.Context(), data.ID)
-	<-idle
+	r.removeData()
 }

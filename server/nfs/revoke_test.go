@@ -8,17 +8,23 @@ import (
 	"github.com/fsva/fsva/vfs/export"
 )
 
+// removeData takes the export "data" away and waits until nothing uses it.
+func (r *rig) removeData() {
+	r.t.Helper()
+	data, src := r.table.ByName("data"), r.table.ByName("src")
+	if err := r.table.Replace([]*export.Export{src}); err != nil {
+		r.t.Fatal(err)
+	}
+	idle := data.Retire()
+	r.server.Clients().Revoke(r.t.Context(), data.ID)
+	<-idle
+}
+
 func TestRemovedExportIsStaleAndHoldsNothing(t *testing.T) {
 	r := start(t)
 	g := r.mount(nfs41.Config{})
 	open := g.create("file")
-	data, src := r.table.ByName("data"), r.table.ByName("src")
-	if err := r.table.Replace([]*export.Export{src}); err != nil {
-		t.Fatal(err)
-	}
-	idle := data.Retire()
-	r.server.Clients().Revoke(t.Context(), data.ID)
-	<-idle
+	r.removeData()
 	if _, _, opens, locks := r.server.Clients().Counts(); opens+locks != 0 {
 		t.Errorf("%d opens and %d locks are left", opens, locks)
 	}

@@ -175,8 +175,7 @@ func TestChannelGivesUpWaitsWhenTheDeviceStops(t *testing.T) {
 	b := serving(t, "")
 	ch := b.NewChannel("guest", ChannelOptions{})
 	attachChannel(t, ch)
-	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
-	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
+	lockOn(t, ch)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan uint32)
 	go func() {
@@ -203,14 +202,8 @@ func TestFlushOnAChannelWaitsForTheRequest(t *testing.T) {
 	ch := b.NewChannel("guest", ChannelOptions{})
 	defer ch.Close()
 	attachChannel(t, ch)
-	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
-	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		answerOn(t.Context(), ch, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
-	}()
-	b.waitFor(t, lock.KindWait)
+	lockOn(t, ch)
+	answered := waitOn(t, b, ch)
 	if typ, _ := exchange(t, ch, 100, tflush, uint16(1)); typ != tflush+1 {
 		t.Errorf("type %d", typ)
 	}
@@ -256,22 +249,36 @@ func TestFlushFindsTheLatestRequestOfATag(t *testing.T) {
 	ch := b.NewChannel("guest", ChannelOptions{})
 	defer ch.Close()
 	attachChannel(t, ch)
-	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
-	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
+	lockOn(t, ch)
 	earlier, err := ch.Accept([][]byte{message(tgetattr, 1, uint32(0), uint64(getattrBasic))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		answerOn(t.Context(), ch, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
-	}()
-	b.waitFor(t, lock.KindWait)
+	answered := waitOn(t, b, ch)
 	earlier.Done()
 	exchange(t, ch, 100, tflush, uint16(1))
 	<-answered
 	if n := len(ch.session.tags); n != 0 {
 		t.Errorf("%d requests are still under way", n)
 	}
+}
+
+// lockOn makes fid 0 a file that is locked.
+func lockOn(t testing.TB, ch *Channel) {
+	t.Helper()
+	exchange(t, ch, 100, tlcreate, uint32(0), "f", uint32(oRdWr), uint32(0o644), uint32(0))
+	exchange(t, ch, 100, tlock, lockFields(0, lockWrite, 0, 0, 0, 1)...)
+}
+
+// waitOn has a request with the tag 1 wait for the lock, and returns what is
+// closed when it was answered.
+func waitOn(t *testing.T, b *bench, ch *Channel) (answered chan struct{}) {
+	t.Helper()
+	answered = make(chan struct{})
+	go func() {
+		defer close(answered)
+		answerOn(t.Context(), ch, [][]byte{message(tlock, 1, lockFields(0, lockWrite, lockBlock, 0, 0, 2)...)}, [][]byte{make([]byte, 100)})
+	}()
+	b.waitFor(t, lock.KindWait)
+	return answered
 }

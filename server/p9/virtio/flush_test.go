@@ -12,62 +12,21 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/fsva/fsva/adapters/mem"
 	"github.com/fsva/fsva/hostbridge/virtio9p"
 	"github.com/fsva/fsva/server/p9"
-	"github.com/fsva/fsva/vfs/export"
-	"github.com/fsva/fsva/vfs/lock"
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
-// Messages of 9P2000.L.
-const (
-	tlcreate = 14
-	tlock    = 52
-	tversion = 100
-	tattach  = 104
-	tflush   = 108
-	twrite   = 118
-	rlerror  = 7
+const msize = 1 << 20
 
-	noFID = ^uint32(0)
-	msize = 1 << 20
-)
-
-// message9P encodes a message of numbers, strings and bytes.
 func message9P(typ uint8, tag uint16, fields ...any) string {
-	b := append(make([]byte, 4), typ, byte(tag), byte(tag>>8))
-	for _, f := range fields {
-		if s, ok := f.(string); ok {
-			f = append(binary.LittleEndian.AppendUint16(nil, uint16(len(s))), s...)
-		}
-		var err error
-		if b, err = binary.Append(b, binary.LittleEndian, f); err != nil {
-			panic(err)
-		}
-	}
-	binary.LittleEndian.PutUint32(b, uint32(len(b)))
-	return string(b)
+	return string(p9test.Message(typ, tag, fields...))
 }
 
 // serve9P serves a device of an export in memory.
 func serve9P(t *testing.T) *service {
 	t.Helper()
-	spec, err := export.Parse("data=mem:,squash=none")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fs := mem.New(mem.Options{})
-	table, err := export.NewTable([]*export.Export{export.New(1, spec, fs)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := p9.New(p9.Config{Exports: table, Locks: lock.NewTable(), Log: zerolog.Nop()})
-	t.Cleanup(func() {
-		if err := srv.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		fs.Close()
-	})
+	srv := p9test.NewServer(t)
 	return serveConfig(t, Config{NewChannel: func() Channel { return srv.NewChannel("guest", p9.ChannelOptions{}) }}, nil)
 }
 
@@ -82,9 +41,9 @@ func (d *driver) must9P(message string) {
 // mount makes fid 0 an open file.
 func (d *driver) mount() {
 	d.t.Helper()
-	d.must9P(message9P(tversion, 0xffff, uint32(msize), "9P2000.L"))
-	d.must9P(message9P(tattach, 0, uint32(0), noFID, "root", "data", uint32(0)))
-	d.must9P(message9P(tlcreate, 0, uint32(0), "file", uint32(2), uint32(0o644), uint32(0)))
+	d.must9P(message9P(p9test.Tversion, p9test.NoTag, uint32(msize), "9P2000.L"))
+	d.must9P(message9P(p9test.Tattach, 0, uint32(0), p9test.NoFID, "root", "data", uint32(0)))
+	d.must9P(message9P(p9test.Tlcreate, 0, uint32(0), "file", uint32(2), uint32(0o644), uint32(0)))
 }
 
 // prepareLong makes head a chain of pages, and of room for the reply.
@@ -106,13 +65,13 @@ func (fe *frontEnd) flushes(message string) {
 	fe.t.Helper()
 	const request, flush = 0, 4
 	fe.prepareLong(request, message)
-	fe.prepare(flush, message9P(tflush, 6, uint16(5)))
+	fe.prepare(flush, message9P(p9test.Tflush, 6, uint16(5)))
 	fe.offerQuietly(request)
 	fe.offerQuietly(flush)
 	fe.notify()
 	first, _ := fe.wait()
 	second, _ := fe.wait()
-	if first != request || second != flush || fe.reply(flush)[4] != tflush+1 {
+	if first != request || second != flush || fe.reply(flush)[4] != p9test.Tflush+1 {
 		fe.t.Fatalf("chain %d comes back before chain %d, with types %d and %d", first, second, fe.reply(first)[4], fe.reply(second)[4])
 	}
 }
@@ -123,7 +82,7 @@ func TestRflushComesAfterTheReplyToWhatItFlushes(t *testing.T) {
 	fe.mount()
 	const size = 512 << 10
 	for range 300 {
-		fe.flushes(message9P(twrite, 5, uint32(0), uint64(0), uint32(size), make([]byte, size)))
+		fe.flushes(message9P(p9test.Twrite, 5, uint32(0), uint64(0), uint32(size), make([]byte, size)))
 	}
 }
 
@@ -167,15 +126,15 @@ func answerFlushed(t *testing.T, nc net.Conn) {
 		}
 		tag := binary.LittleEndian.Uint16(m[5:])
 		switch typ := m[4]; {
-		case typ == tversion:
-			io.WriteString(nc, message9P(tversion+1, tag, uint32(msize), "9P2000.L"))
-		case typ != tflush:
-			flushed = message9P(rlerror, tag, uint32(4))
+		case typ == p9test.Tversion:
+			io.WriteString(nc, message9P(p9test.Tversion+1, tag, uint32(msize), "9P2000.L"))
+		case typ != p9test.Tflush:
+			flushed = message9P(p9test.Rlerror, tag, uint32(4))
 		case flushed == "":
 			t.Error("a Tflush comes before what it flushes")
 			fallthrough
 		default:
-			io.WriteString(nc, flushed+message9P(tflush+1, tag))
+			io.WriteString(nc, flushed+message9P(p9test.Tflush+1, tag))
 			flushed = ""
 		}
 	}
@@ -188,11 +147,11 @@ func TestRelayedRflushComesAfterTheReplyToWhatItFlushes(t *testing.T) {
 		s := serveRelayed(t)
 		fe := s.connect(t)
 		fe.start()
-		fe.must9P(message9P(tversion, 0xffff, uint32(msize), "9P2000.L"))
+		fe.must9P(message9P(p9test.Tversion, p9test.NoTag, uint32(msize), "9P2000.L"))
 		const size = 64 << 10
 		for range 300 {
-			fe.flushes(message9P(tlock, 5, make([]byte, 40)))
-			fe.flushes(message9P(twrite, 5, uint32(0), uint64(0), uint32(size), make([]byte, size)))
+			fe.flushes(message9P(p9test.Tlock, 5, make([]byte, 40)))
+			fe.flushes(message9P(p9test.Twrite, 5, uint32(0), uint64(0), uint32(size), make([]byte, size)))
 		}
 		s.stop()
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
 // FuzzMessage has a session read whatever comes, with descriptors of the kind
@@ -57,7 +59,7 @@ func FuzzMessage(f *testing.F) {
 		front, back := unixConn(t, pair[0]), unixConn(t, pair[1])
 		defer front.Close()
 		c := Config{Tag: "share", Log: zerolog.Nop(), MaxInFlight: 2, NewChannel: func() Channel {
-			return &channel{do: echo, closed: make(chan struct{})}
+			return p9test.NewChannel(echo)
 		}}
 		s := newSession(&c, back)
 		ended := make(chan struct{})

@@ -26,7 +26,7 @@ func breaks(t *testing.T, s *service, fe *frontEnd, wantLog string, do func()) {
 	if _, err := broken.Read(make([]byte, 8)); err != nil {
 		t.Fatalf("the front end is not told: %v", err)
 	}
-	wait(t, wait(t, s.channels, "a channel").closed, "the end of the channel")
+	wait(t, wait(t, s.channels, "a channel").Closed, "the end of the channel")
 	if lines := s.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], wantLog) {
 		t.Errorf("log: %q, want one line with %q", lines, wantLog)
 	}
@@ -411,7 +411,7 @@ func TestRingThatIsNeverEmptyCanBeStopped(t *testing.T) {
 	close(done)
 	<-stopped
 	fe.conn.Close()
-	wait(t, ch.closed, "the end of the channel")
+	wait(t, ch.Closed, "the end of the channel")
 	if lines := s.log.lines(); len(lines) != 0 {
 		t.Errorf("log: %q", lines)
 	}

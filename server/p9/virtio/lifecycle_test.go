@@ -12,6 +12,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
 func TestPausedGuestGoesOnWhereItWas(t *testing.T) {
@@ -43,7 +45,7 @@ func TestGuestThatIsResetGetsANewChannel(t *testing.T) {
 		if got := fe.roundTrip(0, "hello"); got != "hello" {
 			t.Errorf("answered by %q", got)
 		}
-		defer wait(t, ch.closed, "the end of the channel")
+		defer wait(t, ch.Closed, "the end of the channel")
 		fe.stop()
 	}
 	fe.conn.Close()
@@ -184,7 +186,7 @@ func TestFrontEndThatDiesLeavesNothingBehind(t *testing.T) {
 	fe.offer(0)
 	wait(t, begun, "a request")
 	fe.conn.Close()
-	wait(t, wait(t, s.channels, "a channel").closed, "the end of the channel")
+	wait(t, wait(t, s.channels, "a channel").Closed, "the end of the channel")
 
 	next := s.connect(t)
 	next.start()
@@ -237,9 +239,9 @@ func TestOneFrontEndAtATime(t *testing.T) {
 
 func TestDialsAFrontEndThatListens(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
-	channels := make(chan *channel, 10)
+	channels := make(chan *p9test.Channel, 10)
 	d, err := New(Config{Tag: "share", Socket: socket, Dial: true, Log: zerolog.Nop(), NewChannel: func() Channel {
-		ch := &channel{do: echo, closed: make(chan struct{})}
+		ch := p9test.NewChannel(echo)
 		channels <- ch
 		return ch
 	}})

@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"github.com/fsva/fsva/server/p9/transport"
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,23 +20,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // deadline is how long a test waits for what must happen. It is never waited
 // for in vain where the test passes.
 const deadline = 30 * time.Second
-
-// channel is a Channel made of a function. It counts what becomes of it.
-type channel struct {
-	do     func(ctx context.Context, in, out [][]byte) (int, error)
-	closed chan struct{}
-}
-
-func (c *channel) Accept(in [][]byte) (transport.Request, error) { return accepted{c, in}, nil }
-func (c *channel) Close()                                        { close(c.closed) }
-
-type accepted struct {
-	*channel
-	in [][]byte
-}
-
-func (a accepted) Answer(ctx context.Context, out [][]byte) (int, error) { return a.do(ctx, a.in, out) }
-func (a accepted) Done()                                                 {}
 
 // echo answers with the request, as far as there is room.
 func echo(_ context.Context, in, out [][]byte) (n int, err error) {
@@ -78,8 +61,8 @@ func (l *log) lines() []string {
 type service struct {
 	socket   string
 	log      log
-	channels chan *channel // that were made
-	stop     func()        // ends Serve and waits for it
+	channels chan *p9test.Channel // that were made
+	stop     func()               // ends Serve and waits for it
 }
 
 // serve serves a device whose requests do answers.
@@ -90,7 +73,7 @@ func serve(t testing.TB, do func(ctx context.Context, in, out [][]byte) (int, er
 
 func serveConfig(t testing.TB, c Config, do func(ctx context.Context, in, out [][]byte) (int, error)) *service {
 	t.Helper()
-	s := &service{channels: make(chan *channel, 100)}
+	s := &service{channels: make(chan *p9test.Channel, 100)}
 	if c.Socket == "" {
 		c.Socket = filepath.Join(t.TempDir(), "s")
 	}
@@ -99,7 +82,7 @@ func serveConfig(t testing.TB, c Config, do func(ctx context.Context, in, out []
 	c.Log = zerolog.New(&s.log)
 	if c.NewChannel == nil {
 		c.NewChannel = func() Channel {
-			ch := &channel{do: do, closed: make(chan struct{})}
+			ch := p9test.NewChannel(do)
 			s.channels <- ch
 			return ch
 		}

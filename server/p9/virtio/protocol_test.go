@@ -183,7 +183,7 @@ func TestMalformedMessagesEndTheSession(t *testing.T) {
 			}
 			w.Close()
 			fe.disconnected()
-			wait(t, ch.closed, "the end of the channel")
+			wait(t, ch.Closed, "the end of the channel")
 			// A pipe ends when the last descriptor of its other side is closed.
 			if _, err := io.ReadAll(r); err != nil {
 				t.Error(err)

@@ -15,8 +15,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fsva/fsva/server/p9/transport"
 )
 
 // machine is Xen with two domains on it: the appliance's, whose number is 1, and
@@ -316,23 +314,6 @@ func (r *frontRing) roundTrip(t testing.TB, body string) string {
 	r.send(t, message(1, body))
 	return string(r.receive(t)[messageHeader:])
 }
-
-// channel is a Channel made of a function.
-type channel struct {
-	do     func(ctx context.Context, in, out [][]byte) (int, error)
-	closed chan struct{}
-}
-
-func (c *channel) Accept(in [][]byte) (transport.Request, error) { return accepted{c, in}, nil }
-func (c *channel) Close()                                        { close(c.closed) }
-
-type accepted struct {
-	*channel
-	in [][]byte
-}
-
-func (a accepted) Answer(ctx context.Context, out [][]byte) (int, error) { return a.do(ctx, a.in, out) }
-func (a accepted) Done()                                                 {}
 
 // echo answers with the request.
 func echo(_ context.Context, in, out [][]byte) (int, error) {

@@ -3,6 +3,8 @@ package xen
 import (
 	"context"
 	"testing"
+
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
 // FuzzRing has a front end write whatever comes to a ring, to its interface page
@@ -26,7 +28,7 @@ func FuzzRing(f *testing.F) {
 		r := fe.newRing()
 		connected := func() *session {
 			s, err := connect(m, 7, []ringInfo{{r.ref, r.port}}, func(uint32) (Channel, error) {
-				return &channel{do: fill, closed: make(chan struct{})}, nil
+				return p9test.NewChannel(fill), nil
 			})
 			if err != nil {
 				m.free()

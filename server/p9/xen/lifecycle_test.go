@@ -93,7 +93,7 @@ func TestFrontEndComesBack(t *testing.T) {
 			fe.rings[0].roundTrip(t, "one")
 			again(fe)
 			fe.publish(2)
-			wait(t, wait(t, s.channels, "a channel").closed, "the end of the first channel")
+			wait(t, wait(t, s.channels, "a channel").Closed, "the end of the first channel")
 			wait(t, s.channels, "another channel")
 			fe.await(stateConnected)
 			if got := fe.rings[1].roundTrip(t, "two"); got != "two" {
@@ -166,7 +166,7 @@ func TestDomainIsDestroyedWhileItsRequestsWait(t *testing.T) {
 	m.daemon.remove(fe.dir)
 	m.daemon.set(fe.back, "online", "0", "state", string(stateClosing))
 	fe.awaitRemoval()
-	wait(t, doomed.closed, "the end of the channel")
+	wait(t, doomed.Closed, "the end of the channel")
 	if got := other.rings[0].roundTrip(t, "fine"); got != "fine" {
 		t.Errorf("the other is answered %q", got)
 	}
@@ -181,7 +181,7 @@ func TestToolstackClosesADeviceForItsBackEnd(t *testing.T) {
 	fe.rings[0].send(t, message(1, "wait"))
 	m.daemon.set(fe.back, "state", string(stateClosed))
 	fe.awaitRemoval()
-	wait(t, wait(t, s.channels, "a channel").closed, "the end of the channel")
+	wait(t, wait(t, s.channels, "a channel").Closed, "the end of the channel")
 	if lines := s.log.errors(); len(lines) != 0 {
 		t.Errorf("log: %q", lines)
 	}

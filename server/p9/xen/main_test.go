@@ -10,6 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"github.com/fsva/fsva/server/p9/p9test"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,16 +58,16 @@ func (l *log) errors() (lines []string) {
 // service is a back end that is served until the test ends.
 type service struct {
 	log      log
-	channels chan *channel // that were made
-	devices  chan Device   // for them
-	stop     func()        // ends Serve and waits for it
+	channels chan *p9test.Channel // that were made
+	devices  chan Device          // for them
+	stop     func()               // ends Serve and waits for it
 }
 
 // serve serves the devices of m, whose requests do answers.
 func serve(m *machine, do func(ctx context.Context, in, out [][]byte) (int, error)) *service {
-	s := &service{channels: make(chan *channel, 100), devices: make(chan Device, 100)}
+	s := &service{channels: make(chan *p9test.Channel, 100), devices: make(chan Device, 100)}
 	s.run(m, func(d Device) (Channel, error) {
-		ch := &channel{do: do, closed: make(chan struct{})}
+		ch := p9test.NewChannel(do)
 		s.channels <- ch
 		s.devices <- d
 		return ch, nil
